@@ -1,0 +1,111 @@
+r"""Activation functions: what a cell's rate is, given its potential.
+
+Each activation is data: one expression for $f(u)$ and one for $f'(u)$, in a form that both torch and Brian2 read after
+their own substitution. ``lif`` is the current-to-frequency curve of a leaky integrate-and-fire cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from neurolearn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Activation:
+    r"""A pointwise function $r = f(u)$ and its slope $f'(u)$.
+
+    torch, torch_slope: Python expressions in ``{u}`` over torch. brian, brian_slope: expressions in ``{u}`` over the
+    functions that Brian2 knows. kinked: the slope jumps somewhere (its sign needs a margin in spikes).
+    membrane: for cells that spike by themselves, (tau_m, t_ref, rate unit), in seconds and Hz.
+    """
+
+    name: str
+    torch: str = field(repr=False)
+    torch_slope: str = field(repr=False)
+    brian: str = field(repr=False)
+    brian_slope: str = field(repr=False)
+    kinked: bool = False
+    membrane: tuple[float, float, float] | None = None
+
+
+linear = Activation("linear", "{u}", "torch.ones_like({u})", "({u})", "1.0 + 0.0*({u})")
+relu = Activation(
+    "relu", "torch.relu({u})", "({u} > 0).to({u}.dtype)", "({u})*int(({u}) > 0)", "1.0*int(({u}) > 0)", kinked=True
+)
+tanh = Activation("tanh", "torch.tanh({u})", "1.0 - torch.tanh({u})**2", "tanh({u})", "(1.0 - tanh({u})**2)")
+asinh = Activation(
+    "asinh",
+    "torch.asinh({u})",
+    "torch.rsqrt(1.0 + ({u})**2)",
+    "sign({u})*log(abs({u}) + sqrt(1.0 + ({u})**2))",
+    "1.0/sqrt(1.0 + ({u})**2)",
+)
+softplus = Activation(
+    "softplus",
+    "torch.logaddexp({u}, torch.zeros_like({u}))",
+    "torch.sigmoid({u})",
+    "(({u})*int(({u}) > 0) + log1p(exp(-abs({u}))))",
+    "1.0/(1.0 + exp(-({u})))",
+)
+
+
+def leaky_relu(negative: float = 0.1) -> Activation:
+    """$f(u) = u$ for positive potentials and ``negative * u`` below zero."""
+    if not 0 <= negative < 1:
+        raise InputError(f"leaky_relu: negative is {negative}; give a slope in [0, 1), for example 0.1.")
+    gate = f"({negative} + {1 - negative}*int(({{u}}) > 0))"
+    return Activation(
+        "leaky_relu",
+        f"torch.where({{u}} > 0, {{u}}, {negative}*({{u}}))",
+        f"torch.where({{u}} > 0, 1.0, {negative}).to({{u}}.dtype)",
+        f"(({{u}})*{gate})",
+        gate,
+        kinked=True,
+    )
+
+
+def lif(tau_m: float = 20e-3, t_ref: float = 2e-3, unit: float = 100.0) -> Activation:
+    r"""Rate of a leaky integrate-and-fire cell with threshold 1, reset 0 and constant drive $u$.
+
+    $f(u) = 1 / (U [t_{ref} + \tau_m \log\frac{u}{u - 1}])$ for $u > 1$, else 0. tau_m, t_ref: seconds. unit: $U$, the
+    rate in Hz that counts as a signal of 1. Source: Gerstner et al. 2014, Neuronal Dynamics, section 1.3.
+    """
+    if tau_m <= 0 or t_ref < 0 or unit <= 0:
+        raise InputError(
+            f"lif: tau_m = {tau_m} s, t_ref = {t_ref} s, unit = {unit} Hz; tau_m and unit must be positive and t_ref "
+            "not negative."
+        )
+    tiny = 1e-9  # keeps the branch that is not taken finite
+    torch_u, brian_u = f"torch.clamp({{u}}, min={1 + tiny})", f"clip({{u}}, {1 + tiny}, inf)"
+    interval_t = f"({t_ref} - {tau_m}*torch.log1p(-1.0/{torch_u}))"
+    interval_b = f"({t_ref} - {tau_m}*log1p(-1.0/{brian_u}))"
+    return Activation(
+        "lif",
+        f"torch.where({{u}} > {1 + tiny}, 1.0/({unit}*{interval_t}), 0.0)",
+        f"torch.where({{u}} > {1 + tiny}, {tau_m}/({unit}*{interval_t}**2*{torch_u}*({torch_u} - 1.0)), 0.0)",
+        f"(int(({{u}}) > {1 + tiny})/({unit}*{interval_b}))",
+        f"(int(({{u}}) > {1 + tiny})*{tau_m}/({unit}*{interval_b}**2*{brian_u}*({brian_u} - 1.0)))",
+        kinked=True,
+        membrane=(tau_m, t_ref, unit),
+    )
+
+
+NAMED = {
+    "linear": lambda: linear,
+    "relu": lambda: relu,
+    "leaky_relu": leaky_relu,
+    "tanh": lambda: tanh,
+    "asinh": lambda: asinh,
+    "softplus": lambda: softplus,
+    "lif": lif,
+}
+
+
+def get(activation: str | Activation) -> Activation:
+    """Activation of that name; an Activation is returned as it is. Raises InputError for an unknown name."""
+    if isinstance(activation, Activation):
+        return activation
+    if activation not in NAMED:
+        raise InputError(f"activation is {activation!r}; choose one of {', '.join(NAMED)}.")
+    return NAMED[activation]()

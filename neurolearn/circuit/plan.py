@@ -1,0 +1,86 @@
+"""A circuit as data: groups, synapses and their arrays, before any Brian2 object exists.
+
+The plan is printed as a script (``script.py``) and that very script is executed to build the Network (``build.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Regular:
+    """Code that runs on the slow clock; lower orders first. Order 0 is the read, 1 keeps values, 2 turns the phase."""
+
+    code: list[str]
+    order: int
+
+
+@dataclass
+class GroupPlan:
+    """A NeuronGroup: copies x units cells, copy after copy."""
+
+    name: str
+    title: str
+    size: int
+    equations: list[str] = field(default_factory=list)
+    events: dict[str, str] = field(default_factory=dict)
+    on_event: dict[str, str] = field(default_factory=dict)
+    regular: list[Regular] = field(default_factory=list)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass
+class SpikePlan:
+    """A SpikeGeneratorGroup with spikes drawn beforehand: indices and steps."""
+
+    name: str
+    size: int
+    indices: np.ndarray
+    steps: np.ndarray
+
+
+@dataclass
+class SynapsesPlan:
+    """A Synapses object. i, j: indices of its source and target cells; units: (copy, to, from) of each synapse."""
+
+    name: str
+    title: str
+    source: str
+    target: str
+    i: np.ndarray
+    j: np.ndarray
+    units: np.ndarray
+    model: list[str] = field(default_factory=list)
+    on_pre: dict[str, str] = field(default_factory=dict)
+    on_post: dict[str, str] = field(default_factory=dict)
+    on_event: dict[str, str] = field(default_factory=dict)
+    regular: list[Regular] = field(default_factory=list)
+    w: np.ndarray | None = None
+
+
+@dataclass
+class CircuitPlan:
+    """Everything that ``script.py`` prints. namespace: name -> (value in SI, unit name or '')."""
+
+    title: str
+    copies: int
+    dt: float
+    period: float  # of the slow clock
+    ticks: int  # of the slow clock, until the last read
+    namespace: dict[str, tuple[float, str]]
+    groups: list[GroupPlan] = field(default_factory=list)
+    spikes: list[SpikePlan] = field(default_factory=list)
+    synapses: list[SynapsesPlan] = field(default_factory=list)
+
+
+def block_indices(copies: int, to: np.ndarray, source: np.ndarray, sizes: tuple[int, int]):
+    """(i, j, units) of block copies: the edges (to, from) of one copy, repeated for every copy.
+
+    sizes: (units of the target, units of the source) per copy.
+    """
+    copy = np.repeat(np.arange(copies), len(to))
+    to, source = np.tile(to, copies), np.tile(source, copies)
+    return copy * sizes[1] + source, copy * sizes[0] + to, np.stack([copy, to, source])

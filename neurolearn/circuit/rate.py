@@ -1,0 +1,31 @@
+"""circuit.rate: rate units in Brian2. Each pathway call is a leaky compartment; graded signals cross the synapses."""
+
+from __future__ import annotations
+
+from neurolearn.circuit.plan import SynapsesPlan
+from neurolearn.circuit.skeleton import Skeleton
+from neurolearn.program import Compartment, Path
+
+
+class RateCircuit(Skeleton):
+    """One period of the slow clock per phase; plasticity reads the settled signals at its end."""
+
+    realisation = "rate circuit"
+
+    @property
+    def period_steps(self) -> int:
+        return self.timing.settle
+
+    def compartment_equations(self, k: int, compartment: Compartment) -> list[str]:
+        inputs = [f"S_{compartment.name}_{n}" for n in range(len(compartment.paths))]
+        tau = f"tau_{compartment.pathway}"
+        return [f"d{compartment.name}/dt = ({' + '.join(inputs)} - {compartment.name})/{tau} : 1  # {compartment.call}",
+                *(f"{name} : 1" for name in inputs)]
+
+    def connect(self, synapses: SynapsesPlan, k: int, compartment: Compartment, index: int, path: Path) -> None:
+        here, there = ("pre", "post") if path.reverse else ("post", "pre")
+        weight = "" if path.kind != "weight" else "w*" if path.factor == 1 else f"{path.factor!r}*w*"
+        synapses.model.append(f"S_{compartment.name}_{index}_{here} = {weight}{path.signal}_{there} : 1 (summed)")
+
+    def read_name(self, side: str, signal: str, k: int) -> str:
+        return signal

@@ -1,0 +1,108 @@
+"""A plan as a Brian2 script: readable, and runnable with nothing but brian2 and numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Regular, SynapsesPlan
+
+HEAD = '''"""{title}.
+
+Built from the equations of the rule. build() returns the Brian2 objects; run as a script, it loads its arrays from the
+.npz beside it, simulates, and writes the weights before and after to <name>.result.npz.
+"""
+
+import numpy as np
+from brian2 import Clock, Network, NeuronGroup, SpikeGeneratorGroup, Synapses, prefs, second
+
+COPIES, TICKS = {copies}, {ticks}
+
+
+def build(data, target="numpy"):
+    """Brian2 objects by name; data: the arrays."""
+    prefs.codegen.target = target
+    prefs.codegen.cpp.extra_compile_args = ["-O3", "-ffp-contract=off"]
+    fast, slow, period = Clock(dt={dt!r}*second, name="fast"), Clock(dt={period!r}*second, name="slow"), {period!r}*second
+    space = {{}}
+'''
+TAIL = '''    # a little longer than the last tick: Brian2 takes times closer than 1e-4 of a step as the same
+    return objects, Network(objects.values()), (TICKS + {tail!r})*period
+
+
+def main():
+    """Simulate and write the weights before and after."""
+    from pathlib import Path
+
+    here = Path(__file__)
+    data = np.load(here.with_suffix(".npz"))
+    objects, network, duration = build(data)
+    network.run(duration, namespace={{}})
+    result = {{name: np.asarray(objects[name].w) for name in objects if hasattr(objects[name], "w")}}
+    np.savez(here.with_suffix(".result.npz"), **result)
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def text(plan: CircuitPlan) -> str:
+    """The script."""
+    out = [HEAD.format(title=plan.title, copies=plan.copies, ticks=plan.ticks, dt=plan.dt, period=plan.period)]
+    for name, (value, unit) in plan.namespace.items():
+        out.append(f"    space[{name!r}] = {value!r}" + (f"*{unit}" if unit else ""))
+    out.append("    objects = {}")
+    for spikes in plan.spikes:
+        out.append(f"    objects[{spikes.name!r}] = SpikeGeneratorGroup(\n        {spikes.size}, data['{spikes.name}.indices'], "
+                   f"data['{spikes.name}.steps']*{plan.dt!r}*second, clock=fast, name={spikes.name!r})")
+    for group in plan.groups:
+        out += _group(group)
+    for synapses in plan.synapses:
+        out += _synapses(synapses)
+    out.append(TAIL.format(tail=max(1e-3, plan.dt / plan.period)))
+    return "\n".join(out)
+
+
+def _group(group: GroupPlan) -> list[str]:
+    lines = [f"    # {group.title}", f"    g = objects[{group.name!r}] = NeuronGroup({group.size}, '''"]
+    lines += [f"        {line}" for line in group.equations]
+    events = f", events={group.events!r}" if group.events else ""
+    lines.append(f"        ''', method='euler', clock=fast, namespace=space{events}, name={group.name!r})")
+    for event, code in group.on_event.items():
+        lines.append(f"    g.run_on_event({event!r}, {code!r})")
+    lines += _regular("g", group.name, group.regular)
+    lines += [f"    g.{name} = data['{group.name}.{name}']" for name in group.values]
+    return lines
+
+
+def _synapses(s: SynapsesPlan) -> list[str]:
+    lines = [f"    # {s.title}", f"    s = objects[{s.name!r}] = Synapses(objects[{s.source!r}], objects[{s.target!r}], '''"]
+    lines += [f"        {line}" for line in s.model]
+    spikes = "".join(f",\n        {key}={value!r}" for key, value in
+                     (("on_pre", s.on_pre), ("on_post", s.on_post), ("on_event", s.on_event)) if value)
+    lines.append(f"        ''', method='euler', clock=fast, namespace=space, name={s.name!r}{spikes})")
+    lines.append(f"    s.connect(i=data['{s.name}.i'], j=data['{s.name}.j'])")
+    if any("clock-driven" in line for line in s.model):
+        lines.append("    s.state_updater.order = -2  # before the cells move on: it reads them at the same instant")
+    if s.w is not None:
+        lines.append(f"    s.w = data['{s.name}.w']")
+    return lines + _regular("s", s.name, s.regular)
+
+
+def _regular(variable: str, name: str, regular: list[Regular]) -> list[str]:
+    lines = []
+    for k, part in enumerate(sorted(regular, key=lambda r: r.order)):
+        code = "\n".join(f"        {line}" for line in part.code)
+        lines.append(f"    {variable}.run_regularly('''\n{code}\n        ''', clock=slow, when='start', order={part.order}, "
+                     f"name='{name}_slow_{k}')")
+    return lines
+
+
+def arrays(plan: CircuitPlan) -> dict[str, np.ndarray]:
+    """What the script reads from its .npz."""
+    found = {f"{g.name}.{name}": value for g in plan.groups for name, value in g.values.items()}
+    for s in plan.synapses:
+        found |= {f"{s.name}.i": s.i, f"{s.name}.j": s.j} | ({} if s.w is None else {f"{s.name}.w": s.w})
+    for s in plan.spikes:
+        found |= {f"{s.name}.indices": s.indices, f"{s.name}.steps": s.steps}
+    return found

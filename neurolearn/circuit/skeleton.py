@@ -1,0 +1,204 @@
+"""What rate and spiking circuits share: clocks, phases, groups with their equations, and the read of a window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Regular, SynapsesPlan, block_indices
+from neurolearn.circuit.text import bare, brian_text, signal_text
+from neurolearn.equations import Expr
+from neurolearn.program import Compartment, Path, Plastic, Program
+from neurolearn.timing import Timing
+
+
+class Skeleton:
+    """Builds a CircuitPlan from a Program; ``rate`` and ``spiking`` say what crosses a pathway and what is read."""
+
+    realisation = ""
+
+    def __init__(self, program: Program, weights: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray],
+                 timing: Timing, learning_rate: float = 1.0):
+        self.program, self.weights, self.given, self.timing = program, weights, given, timing
+        self.copies = len(given["data_0"])
+        self.plan = CircuitPlan(
+            title=f"{program.name} on {program.network}: {self.realisation}, {self.copies} sample(s) side by side",
+            copies=self.copies, dt=timing.dt, period=self.period_steps * timing.dt,
+            ticks=self.ticks_per_phase * len(program.phases),
+            namespace=self._namespace(learning_rate),
+        )
+
+    # What differs between rate and spiking
+    period_steps = 1
+    ticks_per_phase = 1
+
+    def compartment_equations(self, k: int, compartment: Compartment) -> list[str]:
+        """Equations of one compartment of cell k."""
+        raise NotImplementedError(self.realisation)
+
+    def connect(self, synapses: SynapsesPlan, k: int, compartment: Compartment, index: int, path: Path) -> None:
+        """Make ``synapses`` carry one path of a compartment of cell k."""
+        raise NotImplementedError(self.realisation)
+
+    def read_name(self, side: str, signal: str, k: int) -> str:
+        """Variable of a group that plasticity reads for a signal at its post or pre end."""
+        raise NotImplementedError(self.realisation)
+
+    def finish_group(self, k: int, group: GroupPlan) -> None:
+        """Last additions to the group of cell k."""
+
+    # -- clocks and phases -----------------------------------------------------------------------------------------
+
+    def _schedule(self) -> dict[str, str]:
+        """Held variable -> its value at a tick of the slow clock."""
+        phases, each = self.program.phases, self.ticks_per_phase
+        total = each * len(phases)
+        ends = [n * each + each - 1 for n in range(len(phases))]
+        return {
+            **{f"during_{name}": f"int(tick >= {n * each})*int(tick < {(n + 1) * each})" for n, name in enumerate(phases)},
+            "window_open": " + ".join(f"int(tick == {end})" for end in ends),
+            "last_window": f"int(tick == {total - 1})",
+        }
+
+    def _namespace(self, learning_rate: float) -> dict[str, tuple[float, str]]:
+        timing, space = self.timing, {}
+        for name, value in self.program.constants.items():
+            space[name] = (value, "")
+        for name, multiple in self.program.times.items():
+            space[name] = (multiple * timing.tau, "second")
+        for pathway in {c.pathway for cell in self.program.cells for c in cell.compartments}:
+            space[f"tau_{pathway}"] = (timing.tau_of(pathway), "second")
+        space["learning_rate"] = (learning_rate, "")
+        return dict(sorted(space.items()))
+
+    # -- groups ----------------------------------------------------------------------------------------------------
+
+    def build(self) -> CircuitPlan:
+        """The finished plan."""
+        for k, cell in enumerate(self.program.cells):
+            self.plan.groups.append(self._group(k))
+        for k, cell in enumerate(self.program.cells):
+            for compartment in cell.compartments:
+                for index, path in enumerate(compartment.paths):
+                    self.connect(self._synapses(k, compartment, path), k, compartment, index, path)
+        for plastic in self.program.plastics:
+            if plastic.source is not None:
+                self._plastic(plastic)
+        for synapses in self.plan.synapses:
+            self._consolidate(synapses)
+        for k, group in enumerate(self.plan.groups):
+            self.finish_group(k, group)
+        return self.plan
+
+    def _group(self, k: int) -> GroupPlan:
+        cell, copies = self.program.cells[k], self.copies
+        group = GroupPlan(cell.title, f"{cell.kind} layer", copies * cell.size)
+        for compartment in cell.compartments:
+            group.equations += self.compartment_equations(k, compartment)
+        for signal in cell.signals:
+            text, line = signal_text(cell, signal), next(iter(signal.lines.values()))
+            left = f"d{signal.name}/dt" if signal.kind == "differential" else signal.name
+            group.equations.append(f"{left} = {text} : 1  # {line}")
+        for name in cell.externals:
+            group.equations.append(f"{name} : 1")
+            group.values[name] = np.asarray(self.given[f"{name}_{k}"], float).ravel()
+        for name, weight in cell.biases.items():
+            group.equations.append(f"{name} : 1")
+            group.values[name] = np.tile(self.weights[weight], copies)
+        schedule = self._schedule()
+        group.equations += [f"{name} : 1 (shared)" for name in ("tick", *schedule)]
+        group.values["tick"] = np.array(-1.0)
+        group.regular.append(Regular(["tick += 1", *(f"{name} = {value}" for name, value in schedule.items())], 2))
+        self._biases(k, group)
+        self._latches(k, group)
+        return group
+
+    def _biases(self, k: int, group: GroupPlan) -> None:
+        """Intrinsic plasticity: a bias is a variable of the cell and learns there."""
+        cell, code = self.program.cells[k], []
+        for plastic in self.program.plastics:
+            if plastic.source is None and plastic.target == k:
+                name = next(n for n, w in cell.biases.items() if w == plastic.weight)
+                text = brian_text(plastic.expr, lambda e, name=name: self._cell_leaf(e, k, name))
+                code.append(f"change_{name} += window_open*during_{plastic.phase}*{text}  # {plastic.line}")
+        for name, weight in cell.biases.items():
+            if weight in self.program.plastic_weights():
+                group.equations.append(f"change_{name} : 1")
+                code += [f"{name} += learning_rate*last_window*change_{name}", f"change_{name} *= 1 - last_window"]
+        if code:
+            group.regular.append(Regular(code, 0))
+
+    def _cell_leaf(self, expr: Expr, k: int, bias: str) -> str:
+        if expr.kind == "post":
+            return self.read_name("post", expr.value, k)
+        return bias if expr.kind == "weight" else str(expr.value)
+
+    def _latches(self, k: int, group: GroupPlan) -> None:
+        code = []
+        for latch in self.program.cells[k].latches:
+            now = f"window_open*during_{latch.phase}"
+            for side, name in self.latch_variables(k, latch.name):
+                group.equations.append(f"{name} : 1")
+                code.append(f"{name} += {now}*({self.read_name(side, latch.signal, k)} - {name})")
+        if code:
+            group.regular.append(Regular(code, 1))
+
+    def latch_variables(self, k: int, name: str) -> list[tuple[str, str]]:
+        """(side, variable) that keep a latched signal."""
+        return [("post", name)]
+
+    # -- synapses --------------------------------------------------------------------------------------------------
+
+    def _synapses(self, k: int, compartment: Compartment, path: Path) -> SynapsesPlan:
+        name = path.weight or f"{path.kind}_{compartment.name}_{k}_{path.source}"
+        for synapses in self.plan.synapses:
+            if synapses.name == name:
+                return synapses
+        target, source = (path.source, k) if path.reverse else (k, path.source)
+        cells = self.program.cells
+        sizes = (cells[target].size, cells[source].size)
+        if path.kind == "identity":
+            to = source_units = np.arange(sizes[0])
+        else:
+            mask = self.program.weights[path.weight].mask if path.weight else None
+            to, source_units = np.nonzero(np.ones(sizes, bool) if mask is None else np.asarray(mask, bool))
+        i, j, units = block_indices(self.copies, to, source_units, sizes)
+        synapses = SynapsesPlan(name, f"{cells[source].title} -> {cells[target].title}", cells[source].title,
+                                cells[target].title, i, j, units)
+        if path.weight:
+            synapses.model.append("w : 1")
+            synapses.w = self.weights[path.weight][units[1], units[2]]
+        self.plan.synapses.append(synapses)
+        return synapses
+
+    def _plastic(self, plastic: Plastic) -> None:
+        synapses = next(s for s in self.plan.synapses if s.name == plastic.weight)
+        if "change : 1" not in synapses.model:
+            synapses.model.append("change : 1")
+            synapses.regular.append(Regular([], 0))
+        for state in plastic.states:
+            self.synaptic_state(synapses, plastic, state)
+        text = brian_text(plastic.expr, lambda e: self.synapse_leaf(e, plastic))
+        gate = f"window_open_post*during_{plastic.phase}_post"
+        synapses.regular[0].code.append(f"change += {gate}*{text}  # {plastic.line}")
+
+    def synapse_leaf(self, expr: Expr, plastic: Plastic) -> str:
+        """Name of a variable as a synapse sees it at the read."""
+        if expr.kind == "weight":
+            return "w"
+        if expr.kind == "post":
+            return f"{self.read_name('post', expr.value, plastic.target)}_post"
+        if expr.kind == "pre":
+            return f"{self.read_name('pre', expr.value, plastic.source)}_pre"
+        return str(expr.value)
+
+    def synaptic_state(self, synapses: SynapsesPlan, plastic: Plastic, state) -> None:
+        """A variable of every synapse with its own equation."""
+        text = brian_text(state.expr, lambda e: f"{e.value}_{e.kind}" if e.kind in ("post", "pre") else str(e.value))
+        synapses.model.append(f"d{state.name}/dt = {bare(text)} : 1 (clock-driven)  # {state.line}")
+
+    def _consolidate(self, synapses: SynapsesPlan) -> None:
+        """w is constant while windows are open and takes its change once, after the last one."""
+        if synapses.regular:
+            synapses.regular[0].code += ["w += learning_rate*last_window_post*change", "change *= 1 - last_window_post"]

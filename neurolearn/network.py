@@ -1,0 +1,106 @@
+"""Networks: layers in an order, and the connections between them. Structure only; weights are kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neurolearn import activations
+from neurolearn.errors import InputError
+
+LOSSES = ("squared", "cross_entropy")
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """An edge from layer ``source`` to layer ``target``.
+
+    kind: "dense" (learned matrix), "masked" (learned where ``mask`` is true; mask: (n_target, n_source)) or "identity"
+    (fixed one-to-one; both layers have the same size). Feedback runs back along the same edge, masked alike.
+    """
+
+    source: int
+    target: int
+    kind: str = "dense"
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A directed acyclic graph of layers 0 (input) to L (output).
+
+    sizes: units per layer. connections: edges from a lower to a higher layer; default is the chain. activation: of the
+    hidden layers. loss: "squared" (linear output, 1/2 |teacher - rate|^2) or "cross_entropy" (softmax output); both
+    make ``teacher - rate`` the exact negative gradient at the output potential.
+    """
+
+    sizes: tuple[int, ...]
+    connections: tuple[Connection, ...] = ()
+    activation: activations.Activation = field(default=activations.tanh)
+    loss: str = "squared"
+
+    def __post_init__(self) -> None:
+        sizes = tuple(int(n) for n in self.sizes)
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise InputError(f"sizes is {self.sizes}; give at least an input and an output size, all positive.")
+        object.__setattr__(self, "sizes", sizes)
+        object.__setattr__(self, "activation", activations.get(self.activation))
+        if self.loss not in LOSSES:
+            raise InputError(f"loss is {self.loss!r}; choose one of {', '.join(LOSSES)}.")
+        edges = self.connections or tuple(Connection(k, k + 1) for k in range(len(sizes) - 1))
+        object.__setattr__(self, "connections", tuple(sorted(edges, key=lambda c: (c.target, c.source))))
+        self._check_connections()
+
+    def _check_connections(self) -> None:
+        seen = set()
+        for c in self.connections:
+            name = f"connection {c.source} -> {c.target}"
+            if not (0 <= c.source < len(self.sizes) and 0 < c.target < len(self.sizes)):
+                raise InputError(f"{name}: layers are numbered 0 to {self.output}.")
+            if c.source >= c.target:
+                raise InputError(f"{name}: an edge runs from a lower to a higher layer (cycles need a delay).")
+            if (c.source, c.target) in seen:
+                raise InputError(f"{name}: stands twice; one connection joins two layers.")
+            seen.add((c.source, c.target))
+            shape = (self.sizes[c.target], self.sizes[c.source])
+            if c.kind == "identity" and shape[0] != shape[1]:
+                raise InputError(f"{name}: an identity needs equal sizes, not {shape[1]} and {shape[0]}.")
+            if c.kind == "masked" and (c.mask is None or np.shape(c.mask) != shape):
+                raise InputError(f"{name}: mask must have the shape (to, from) = {shape}.")
+            if c.kind not in ("dense", "masked", "identity"):
+                raise InputError(f"{name}: kind is {c.kind!r}; choose dense, masked or identity.")
+        for layer in range(1, len(self.sizes)):
+            if not any(c.target == layer for c in self.connections):
+                raise InputError(f"layer {layer} receives no connection; connect a lower layer to it.")
+            if layer < self.output and not any(c.source == layer for c in self.connections):
+                raise InputError(f"layer {layer} sends no connection; connect it to a higher layer.")
+
+    @property
+    def output(self) -> int:
+        """Index of the output layer."""
+        return len(self.sizes) - 1
+
+    def kind(self, layer: int) -> str:
+        """"input", "hidden" or "output"."""
+        return "input" if layer == 0 else "output" if layer == self.output else "hidden"
+
+    def below(self, layer: int) -> tuple[Connection, ...]:
+        """Connections that end at this layer."""
+        return tuple(c for c in self.connections if c.target == layer)
+
+    def above(self, layer: int) -> tuple[Connection, ...]:
+        """Connections that start at this layer."""
+        return tuple(c for c in self.connections if c.source == layer)
+
+    def __str__(self) -> str:
+        chain = {(k, k + 1) for k in range(self.output)}
+        skips = [f"{c.source}->{c.target}" for c in self.connections if (c.source, c.target) not in chain]
+        text = "-".join(map(str, self.sizes)) + f" {self.activation.name}"
+        return text + (f", skips {' '.join(skips)}" if skips else "") + (", softmax" if self.loss != "squared" else "")
+
+
+def mlp(sizes: Sequence[int], activation: str | activations.Activation = "tanh", loss: str = "squared") -> Network:
+    """A chain of dense layers: ``mlp([64, 64, 32, 10])``."""
+    return Network(tuple(sizes), activation=activations.get(activation), loss=loss)

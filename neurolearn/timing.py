@@ -1,0 +1,59 @@
+"""When things happen in a simulation: the step, the filters, how long a phase settles and how long it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from neurolearn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Time in circuits and spiking tensors; SI units.
+
+    dt: step (s). tau: synaptic time constant (s), per pathway in ``taus``. settle: steps of a phase before its window
+    opens. window: steps during which signals are averaged (spiking only; settle is a multiple of it). unit_rate:
+    spikes/s per unit of signal, per signal in ``unit_rates``. membrane: (time constant in s, leak potential) of the
+    coding cells. encoding: of the input, "regular" (integrators) or "poisson". jitter: relative spread of the
+    thresholds. seed: of initial potentials, thresholds and Poisson input. cells: cells per unit (tensor.spiking).
+    """
+
+    dt: float = 1e-3
+    tau: float = 10e-3
+    taus: Mapping[str, float] = field(default_factory=dict)
+    settle: int = 1000
+    window: int = 1000
+    unit_rate: float = 200.0
+    unit_rates: Mapping[str, float] = field(default_factory=dict)
+    membrane: tuple[float, float] = (1e6, 0.0)
+    encoding: str = "regular"
+    jitter: float = 0.0
+    seed: int = 0
+    cells: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("dt", "tau", "unit_rate"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"Timing: {name} is {getattr(self, name)}; it must be positive (SI units).")
+        if self.settle < 1 or self.window < 1:
+            raise InputError(f"Timing: settle = {self.settle}, window = {self.window}; both are at least one step.")
+        if self.dt > min([self.tau, *self.taus.values()]) / 2:
+            raise InputError(
+                f"Timing: dt = {self.dt} s is too coarse for the filter of {min([self.tau, *self.taus.values()])} s; "
+                "take dt at most half of it, and a tenth where figures count."
+            )
+        if self.encoding not in ("regular", "poisson"):
+            raise InputError(f"Timing: encoding is {self.encoding!r}; choose regular or poisson.")
+
+    def tau_of(self, pathway: str) -> float:
+        """Synaptic time constant of a pathway, in seconds."""
+        return self.taus.get(pathway, self.tau)
+
+    def rate_of(self, signal: str) -> float:
+        """Spikes per second for a signal of 1."""
+        return self.unit_rates.get(signal, self.unit_rate)
+
+    def scaled(self, steps: int, filters: float = 50.0) -> Timing:
+        """The same with ``steps`` per phase, half of them window, and every filter ``steps / filters`` long."""
+        return replace(self, settle=steps // 2, window=steps // 2, tau=steps * self.dt / filters)
