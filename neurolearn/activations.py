@@ -7,8 +7,18 @@ their own substitution. ``lif`` is the current-to-frequency curve of a leaky int
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from neurolearn.errors import InputError
+
+
+class Membrane(NamedTuple):
+    """A leaky integrate-and-fire cell: seconds, seconds, Hz per unit of signal, drive (threshold is 1)."""
+
+    tau_m: float
+    t_ref: float
+    unit: float
+    background: float
 
 
 @dataclass(frozen=True)
@@ -17,7 +27,7 @@ class Activation:
 
     torch, torch_slope: Python expressions in ``{u}`` over torch. brian, brian_slope: expressions in ``{u}`` over the
     functions that Brian2 knows. kinked: the slope jumps somewhere (its sign needs a margin in spikes).
-    membrane: for cells that spike by themselves, (tau_m, t_ref, rate unit), in seconds and Hz.
+    membrane: of cells whose own f-I curve this is.
     """
 
     name: str
@@ -26,7 +36,7 @@ class Activation:
     brian: str = field(repr=False)
     brian_slope: str = field(repr=False)
     kinked: bool = False
-    membrane: tuple[float, float, float] | None = None
+    membrane: Membrane | None = None
 
 
 linear = Activation("linear", "{u}", "torch.ones_like({u})", "({u})", "1.0 + 0.0*({u})")
@@ -65,29 +75,32 @@ def leaky_relu(negative: float = 0.1) -> Activation:
     )
 
 
-def lif(tau_m: float = 20e-3, t_ref: float = 2e-3, unit: float = 100.0) -> Activation:
-    r"""Rate of a leaky integrate-and-fire cell with threshold 1, reset 0 and constant drive $u$.
+def lif(tau_m: float = 20e-3, t_ref: float = 2e-3, unit: float = 100.0, background: float = 1.0) -> Activation:
+    r"""Rate of a leaky integrate-and-fire cell with threshold 1, reset 0 and constant drive $u$ on a background.
 
-    $f(u) = 1 / (U [t_{ref} + \tau_m \log\frac{u}{u - 1}])$ for $u > 1$, else 0. tau_m, t_ref: seconds. unit: $U$, the
-    rate in Hz that counts as a signal of 1. Source: Gerstner et al. 2014, Neuronal Dynamics, section 1.3.
+    $f(u) = 1 / (U [t_{ref} + \tau_m \log\frac{d}{d - 1}])$ with $d = u + u_0$ for $d > 1$, else 0. tau_m, t_ref:
+    seconds. unit: $U$, the rate in Hz that counts as a signal of 1. background: $u_0$; at 1 the cell sits at threshold.
+    Source: Gerstner et al. 2014, Neuronal Dynamics, section 1.3.
     """
     if tau_m <= 0 or t_ref < 0 or unit <= 0:
         raise InputError(
             f"lif: tau_m = {tau_m} s, t_ref = {t_ref} s, unit = {unit} Hz; tau_m and unit must be positive and t_ref "
             "not negative."
         )
-    tiny = 1e-9  # keeps the branch that is not taken finite
-    torch_u, brian_u = f"torch.clamp({{u}}, min={1 + tiny})", f"clip({{u}}, {1 + tiny}, inf)"
-    interval_t = f"({t_ref} - {tau_m}*torch.log1p(-1.0/{torch_u}))"
-    interval_b = f"({t_ref} - {tau_m}*log1p(-1.0/{brian_u}))"
+    tiny = 1e-6  # keeps the branch that is not taken finite
+    over_t = f"torch.clamp({{u}} + {background - 1.0}, min={tiny})"  # d - 1
+    over_b = f"clip({{u}} + {background - 1.0}, {tiny}, inf)"
+    above_t, above_b = f"({{u}} > {1.0 - background + tiny})", f"int(({{u}}) > {1.0 - background + tiny})"
+    interval_t = f"({t_ref} + {tau_m}*torch.log1p(1.0/{over_t}))"
+    interval_b = f"({t_ref} + {tau_m}*log1p(1.0/{over_b}))"
     return Activation(
         "lif",
-        f"torch.where({{u}} > {1 + tiny}, 1.0/({unit}*{interval_t}), 0.0)",
-        f"torch.where({{u}} > {1 + tiny}, {tau_m}/({unit}*{interval_t}**2*{torch_u}*({torch_u} - 1.0)), 0.0)",
-        f"(int(({{u}}) > {1 + tiny})/({unit}*{interval_b}))",
-        f"(int(({{u}}) > {1 + tiny})*{tau_m}/({unit}*{interval_b}**2*{brian_u}*({brian_u} - 1.0)))",
+        f"torch.where({above_t}, 1.0/({unit}*{interval_t}), 0.0)",
+        f"torch.where({above_t}, {tau_m}/({unit}*{interval_t}**2*{over_t}*(1.0 + {over_t})), 0.0)",
+        f"({above_b}/({unit}*{interval_b}))",
+        f"({above_b}*{tau_m}/({unit}*{interval_b}**2*{over_b}*(1.0 + {over_b})))",
         kinked=True,
-        membrane=(tau_m, t_ref, unit),
+        membrane=Membrane(tau_m, t_ref, unit, background),
     )
 
 

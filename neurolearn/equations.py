@@ -8,6 +8,7 @@ functions or of the rule's pathways. Python's ``ast`` reads it against that whit
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,16 +20,19 @@ WHERE = ("above", "below", "output", "here")
 SUFFIXES = WHERE + ("pre", "post")
 OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 COMPARISONS = {ast.Lt: "<", ast.Gt: ">", ast.LtE: "<=", ast.GtE: ">="}
-PREFIXES = ("I_", "S_", "v_", "mean_", "sent_", "held_", "noise_", "in_", "during_", "change_")  # what the circuits call their own
+PREFIXES = ("I_", "S_", "v_", "mean_", "sent_", "held_", "noise_", "in_", "during_", "change_", "filtered_", "rest_",
+            "jump_", "left_", "apical_", "spikes_", "tau_I_", "unit_")  # what the circuits call their own
 RESERVED = frozenset(
-    # Brian2's variables, functions and the units it reads as names; what its objects are made of; torch and Python
+    # Brian2's variables, functions and the units it reads as names; what its objects are made of; what the printed
+    # programs call their own; what softmax brings
     """e i j t dt N pi xi inf lambda lastspike not_refractory clip rand randn poisson sign int sin cos tan sinh cosh
     arcsin arccos arctan log10 expm1 log1p exprel ceil floor timestep True False None and or not is if else for in
     second msecond ms us mV volt mvolt amp mamp namp pA nA uA mA siemens nS uS mS farad pF nF uF ohm Mohm hertz Hz kHz
     MHz metre meter cm mm um nm kilogram kg gram kelvin mole candela newton watt joule pascal coulomb weber tesla henry
     lumen lux becquerel gray sievert katal molar mM uM liter name clock namespace events when order state variables
     spikes start stop group equations method threshold reset refractory w dw b data teacher noise open phase torch
-    np""".split()
+    np len given weight change signal copies flow settle settle_synapse n
+    pool units tau_pool""".split()
 )
 
 
@@ -90,10 +94,10 @@ class Statement:
 
 
 class Reader:
-    """Reads the texts of one rule, given its pathways (name -> where its signals come from)."""
+    """Reads the texts of one rule. pathways: name -> where its signals come from; taken: other name -> what it is."""
 
-    def __init__(self, rule: str, pathways: dict[str, str]):
-        self.rule, self.pathways = rule, pathways
+    def __init__(self, rule: str, pathways: dict[str, str], taken: dict[str, str] | None = None):
+        self.rule, self.pathways, self.taken = rule, pathways, taken or {}
 
     def block(self, title: str, text: str, *, synapse: bool = False) -> list[Statement]:
         """Statements of a block, in their order. Raises RuleError with the place."""
@@ -117,38 +121,45 @@ class Reader:
         left, word = match["left"].strip(), match["word"]
         derivative = re.fullmatch(r"d(\w+)\s*/\s*dt", left)
         name = derivative[1] if derivative else left
-        if not re.fullmatch(r"[A-Za-z]\w*", name):
-            raise start.error(f"{left!r} is no name of a signal; use letters, digits and _.", self.rule)
         if not (synapse and name == "dw"):
             self.check_name(name, replace(start, column=match.start("left")))
+        if word and derivative:
+            raise start.error(f"{word} keeps or sets a value; write '{word} {name} = ...'.", self.rule)
         expr = self.expression(line[match.end():], replace(start, column=match.end()))
         if word == "latch" and expr.kind != "name":
             raise expr.span.error("latch keeps one signal of the same unit: write 'latch y = x'.", self.rule)
         return Statement(word if word == "latch" else "differential" if derivative else "algebraic", name, expr, start)
 
     def check_name(self, name: str, span: Span) -> None:
-        """Refuses names that a simulator uses for itself."""
-        if name in RESERVED or name in FUNCTIONS or name.endswith("_") or name.startswith(PREFIXES):
+        """Refuses what is no name, what a simulator uses for itself and what means something else in this rule."""
+        if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+            raise span.error(f"{name!r} is no name; use letters, digits and _, beginning with a letter.", self.rule)
+        if (name in RESERVED or name in FUNCTIONS or keyword.iskeyword(name) or name.endswith("_")
+                or name.startswith(PREFIXES)):
             raise span.error(f"the name {name!r} is taken by the simulators; choose another.", self.rule)
         for suffix in SUFFIXES:
             if name.endswith("_" + suffix):
                 raise span.error(f"{name!r} ends in _{suffix}, which says where a signal comes from; rename.", self.rule)
-        if name in self.pathways:
-            raise span.error(f"{name!r} is a pathway; a signal needs a name of its own.", self.rule)
+        if re.search(r"_\d+$", name):
+            raise span.error(f"{name!r} ends as the programs number their layers; leave the last _ out.", self.rule)
+        if name in self.pathways or name in self.taken:
+            what = self.taken.get(name, "a pathway")
+            raise span.error(f"{name!r} is {what}; a signal needs a name of its own.", self.rule)
 
     def expression(self, text: str, start: Span) -> Expr:
         """Expression tree of a piece of text that begins at ``start``."""
         try:
             tree = ast.parse(text, mode="eval").body
         except SyntaxError as error:
-            column = start.column + max(0, min((error.offset or 1) - 1, len(text)))
+            column = start.column + (min(error.offset - 1, len(text)) if error.offset else len(text))
             raise replace(start, column=column).error(f"cannot read this: {error.msg}.", self.rule) from None
         return self._node(tree, start)
 
-    def _node(self, node: ast.AST, start: Span) -> Expr:
-        span = replace(start, column=start.column + getattr(node, "col_offset", 0))
+    def _node(self, node: ast.AST, start: Span, *, test: bool = False) -> Expr:
+        before = start.line[start.column:].encode()[: node.col_offset].decode()  # ast counts bytes
+        span = replace(start, column=start.column + len(before))
         match node:
-            case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
+            case ast.Constant(value=int() | float()) if not isinstance(node.value, bool) and node.value < 1e300:
                 return Expr("number", float(node.value), (), span)
             case ast.Name():
                 return Expr("name", node.id, (), span)
@@ -157,14 +168,14 @@ class Reader:
             case ast.BinOp() if type(node.op) in OPERATORS:
                 pair = (self._node(node.left, start), self._node(node.right, start))
                 return Expr(OPERATORS[type(node.op)], None, pair, span)
-            case ast.Compare(ops=[op]) if type(op) in COMPARISONS:
+            case ast.Compare(ops=[op]) if test and type(op) in COMPARISONS:
                 pair = (self._node(node.left, start), self._node(node.comparators[0], start))
                 return Expr(COMPARISONS[type(op)], None, pair, span)
             case ast.Call(func=ast.Name()) if not node.keywords:
                 return self._call(node, span, start)
         raise span.error(
-            f"{type(node).__name__.lower()} is not part of the language; use numbers, signals, + - * / **, "
-            f"{', '.join(FUNCTIONS)} and pathways.", self.rule)
+            f"{ast.unparse(node)!r} ({type(node).__name__.lower()}) is not part of the language; use numbers, signals, "
+            f"+ - * / **, {', '.join(FUNCTIONS)} and pathways; one comparison, inside where.", self.rule)
 
     def _call(self, node: ast.Call, span: Span, start: Span) -> Expr:
         name = node.func.id
@@ -175,7 +186,7 @@ class Reader:
             raise span.error(f"{name!r} is neither a pathway nor a function; known are {known}.", self.rule)
         if len(node.args) != FUNCTIONS[name]:
             raise span.error(f"{name} takes {FUNCTIONS[name]} argument(s), not {len(node.args)}.", self.rule)
-        args = tuple(self._node(arg, start) for arg in node.args)
+        args = tuple(self._node(arg, start, test=name == "where" and arg is node.args[0]) for arg in node.args)
         if name == "where" and args[0].kind not in COMPARISONS.values():
             raise args[0].span.error("the first argument of where is a comparison, such as x > 0.", self.rule)
         return Expr("call", name, args, span)
@@ -191,26 +202,35 @@ class Reader:
             raise inner.error(f"{node.args[0].id!r} does not say where it comes from; {remedy}.", self.rule)
         if where != source:
             raise inner.error(f"pathway {pathway} carries signals from {source!r}, not {where!r}; {remedy}.", self.rule)
-        return Expr("path", (pathway, signal, where), (), inner)
+        return Expr("path", (pathway, signal, where), (), span)
+
+
+BINDING = {"<": 0, ">": 0, "<=": 0, ">=": 0, "+": 1, "-": 1, "*": 2, "/": 2, "neg": 3, "**": 4}
 
 
 def show(expr: Expr) -> str:
-    """The expression as text again (fully bracketed where it matters)."""
+    """The expression as text again, bracketed where it matters: reading it gives the same expression."""
     match expr.kind:
         case "number":
-            return f"{expr.value:g}"
+            return f"{expr.value:g}" if float(f"{expr.value:g}") == expr.value else repr(expr.value)
         case "name" | "state":
             return str(expr.value)
         case "post" | "pre":
             return f"{expr.value}_{expr.kind}"
         case "weight":
             return "w"
-        case "neg":
-            return f"-{show(expr.args[0])}"
         case "call":
             return f"{expr.value}({', '.join(map(show, expr.args))})"
         case "path":
             pathway, signal, where = expr.value
             return f"{pathway}({signal}_{where})"
-    left, right = (show(a) if a.kind not in "+-" else f"({show(a)})" for a in expr.args)
-    return f"{left} {expr.kind} {right}" if expr.kind in "+-<>" else f"{left}{expr.kind}{right}"
+    level = BINDING[expr.kind]
+    if expr.kind == "neg":
+        return f"-{_bracketed(expr.args[0], level)}"
+    left = _bracketed(expr.args[0], level + (expr.kind == "**"))
+    right = _bracketed(expr.args[1], level + (expr.kind != "**"))
+    return f"{left} {expr.kind} {right}" if level < 2 else f"{left}{expr.kind}{right}"
+
+
+def _bracketed(expr: Expr, level: int) -> str:
+    return f"({show(expr)})" if BINDING.get(expr.kind, 9) < level else show(expr)

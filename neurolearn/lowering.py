@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from neurolearn import activations
-from neurolearn.equations import Expr, Reader, Span, Statement
+from neurolearn.equations import SUFFIXES, Expr, Reader, Span, Statement
 from neurolearn.network import Network
 from neurolearn.program import Cell, Compartment, Latch, Node, Path, Plastic, Program, Signal, State, Weight
 from neurolearn.rule import TIES, Mean, Pathway, Rule, Tied
@@ -38,7 +39,10 @@ class Lowering:
             self.times["tau_pool"] = 8.0
             self.constants["units"] = float(network.sizes[-1])
             self.defaults["output"] = SOFTMAX
-        self.reader = Reader(rule.name, {name: p.source for name, p in self.pathways.items()})
+        taken = {p.bias: f"the bias of {name}" for name, p in self.pathways.items() if p.bias}
+        taken |= dict.fromkeys(self.constants, "a constant") | dict.fromkeys(self.times, "a time constant")
+        taken |= dict.fromkeys(rule.broadcast, "a broadcast")
+        self.reader = Reader(rule.name, {name: p.source for name, p in self.pathways.items()}, taken)
         self.phases = rule.all_phases()
         self.statements: dict[tuple[str, str], dict[str, Statement]] = {}  # (phase, kind of layer) -> name -> line
         self.latches: dict[tuple[str, str], list[Statement]] = {}
@@ -83,7 +87,7 @@ class Lowering:
         earlier: dict[str, set[str]] = {kind: set() for kind in self.defaults}
         for phase, texts in self.phases.items():
             for kind, default in self.defaults.items():
-                lines = {s.name: s for s in self.reader.block(kind, default) if s.name not in earlier[kind]}
+                lines = {s.name: s for s in self.reader.block(f"default of {kind}", default) if s.name not in earlier[kind]}
                 title = kind if len(self.phases) == 1 else f"{kind} of phase {phase}"
                 own = self.reader.block(title, getattr(texts, kind))
                 lines.update({s.name: s for s in own if s.kind != "latch"})
@@ -97,7 +101,7 @@ class Lowering:
                 earlier[kind] |= {s.name for s in self.latches[phase, kind]}
 
     def _broadcast(self, name: str, text: str) -> Statement:
-        span = Span(f"broadcast {name}", text, 0, 0)
+        span = Span(f"broadcast {name}", text := text.strip(), 0, 0)
         expr = self.reader.expression(text, span)
         if expr.kind != "call" or expr.value != "sum":
             raise span.error("a broadcast is one number per sample: write sum(expression of the output layer).", self.rule.name)
@@ -124,22 +128,25 @@ class Lowering:
         pathway = owners.get(key, key)
         if isinstance(self.pathways[pathway].weights, Tied):
             raise span.error(f"{key} is tied to {self.pathways[pathway].weights.of} and cannot learn by itself.", self.rule.name)
+        if not any(self._calls(pathway, kind) for kind in self.defaults):
+            raise span.error(f"no cell calls {pathway}, so it has no synapses; write {pathway}(signal_"
+                             f"{self.pathways[pathway].source}) in an equation.", self.rule.name)
         expr, states, line = self._plasticity_text(title, text)
         bias = self.pathways[pathway].bias
-        for layer in range(1, len(self.network.sizes)):
+        for layer in range(len(self.network.sizes)):
             if not self._calls(pathway, self.network.kind(layer)):
                 continue
             if key == pathway:
                 for _, source, weight in self._edges(pathway, layer):
                     if weight:
                         yield self._plastic(weight, phase, source, layer, expr, states, line)
-            if key == bias or (bias and bias not in explicit and not states and not expr.names("weight")):
+            if layer and (key == bias or (bias and bias not in explicit and not states and not expr.names("weight"))):
                 name = self._bias(pathway, layer)
                 yield self._plastic(name, phase, None, layer, expr.rewrite(_without_pre), (), line)
 
     def _plasticity_text(self, title: str, text: str) -> tuple[Expr, tuple[State, ...], str]:
-        if "\n" not in text.strip() and "=" not in text:
-            line = text.strip()
+        line = text.strip()
+        if "\n" not in line and not re.match(r"[\w\s/]*=(?!=)", line):
             return self._synaptic(self.reader.expression(line, Span(title, line, 0, 0)), ()), (), line
         statements = self.reader.block(title, text, synapse=True)
         names = tuple(s.name for s in statements if s.kind == "differential")
@@ -192,7 +199,7 @@ class Lowering:
         if name in self.statements[phase, kind]:
             self.demand[phase].add(Node(layer, name))
         elif latch := self._latch(layer, name, before=phase):
-            self._want(self._phase_of(latch, kind), layer, latch.expr.value, latch.span)
+            self._want(self._phase_of(latch, kind), layer, latch.expr.value, latch.expr.span)
         elif name in self.rule.broadcast:
             self._compartment(phase, layer, name, span)
         else:
@@ -239,9 +246,11 @@ class Lowering:
             if name in ("teacher", "data"):
                 raise part.span.error(f"{name} is known to the {'output' if name == 'teacher' else 'input'} layer only; "
                                       "send what follows from it through a pathway.", self.rule.name)
-            if where in ("above", "below", "output", "here", "pre", "post"):
-                raise part.span.error(f"{name!r} belongs to another cell; it arrives only through a pathway, as in "
-                                      f"{next(iter(self.rule.pathways))}({name}).", self.rule.name)
+            if where in SUFFIXES:
+                carrier = next((p for p, pathway in self.rule.pathways.items() if pathway.source == where), "P")
+                how = "names ending so stand in plasticity" if where in ("pre", "post") else (
+                    f"it arrives only through a pathway from {where}, as in {carrier}({name})")
+                raise part.span.error(f"{name!r} belongs to another cell; {how}.", self.rule.name)
             if name in self.pathways:
                 raise part.span.error(f"{name} is a pathway; call it with a signal.", self.rule.name)
             if name in self.times:
@@ -256,8 +265,9 @@ class Lowering:
             return
         pathway, signal, where = part.value
         paths = []
+        argument = span.line.index(f"{signal}_{where}", span.line.index("(", span.column))
         for kind, source, weight in self._edges(pathway, layer):
-            self._want(phase, source, signal, span)
+            self._want(phase, source, signal, replace(span, column=argument))
             self.sent[source].setdefault(signal)
             tie = self.weights[weight].tie if weight else None
             paths.append(Path(kind, source, signal, tie[0], True, tie[1]) if tie else Path(kind, source, signal, weight))
@@ -313,7 +323,7 @@ class Lowering:
                 if Node(layer, name) not in self.demand[phase]:
                     continue
                 expr = statement.expr.rewrite(lambda node, phase=phase: self._lowered(node, phase))
-                for used in expr.names():
+                for used in sorted(expr.names()):
                     if used in ("data", "teacher") or used.startswith("noise_"):
                         externals[used] = None
                     elif owner := self._bias_owner(used, layer):
@@ -343,9 +353,13 @@ class Lowering:
         done = [s for s in signals.values() if s.kind == "differential"]
         left = {n: s for n, s in signals.items() if s.kind == "algebraic"}
         while left:
-            ready = [s for s in left.values() if not (set().union(*(e.names() for e in s.forms.values())) & set(left))]
+            reads = {n: set().union(*(e.names() for e in s.forms.values())) & set(left) for n, s in left.items()}
+            ready = [s for n, s in left.items() if not reads[n]]
             if not ready:
-                raise Span("equations", ", ".join(left), 0, 0).error(
+                while idle := set(left) - set().union(*(reads[n] for n in left)):  # only hang on the loop
+                    left = {n: s for n, s in left.items() if n not in idle}
+                span = next(iter(left[min(left)].forms.values())).span
+                raise replace(span, column=0).error(
                     f"an algebraic loop among {', '.join(sorted(left))}; write one of them as d(.)/dt.", self.rule.name)
             done += ready
             for s in ready:

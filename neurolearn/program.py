@@ -66,6 +66,11 @@ class Compartment:
     pathway: str
     paths: tuple[Path, ...]
 
+    @property
+    def key(self) -> str:
+        """What its time constant is looked up by: "pathway.signal", or the name of a broadcast."""
+        return self.name if self.paths[0].kind == "broadcast" else f"{self.pathway}.{self.paths[0].signal}"
+
 
 @dataclass(frozen=True)
 class Signal:

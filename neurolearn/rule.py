@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
+from numbers import Real
 
 import numpy as np
 
@@ -150,6 +152,9 @@ class Rule:
             raise RuleError(f"the name {self.name!r} must be an identifier, such as my_rule.")
         object.__setattr__(self, "pathways", {"W": FORWARD, **self.pathways})
         self._check_pathways()
+        self._check_names()
+        object.__setattr__(self, "constants", self._numbers("constants"))
+        object.__setattr__(self, "times", self._numbers("times"))
         from neurolearn.network import mlp  # lowering onto a small net finds every error at construction
         from neurolearn.program import lower
 
@@ -169,6 +174,30 @@ class Rule:
                     f"pathway {name} (from {pathway.source}) cannot be the transpose of {tie.of} "
                     f"(from {self.pathways[tie.of].source}); the two must run along the same edge.", rule=self.name)
 
+    def _check_names(self) -> None:
+        """One name, one meaning."""
+        groups = {f"pathway {name}": [name, *filter(None, [p.bias])] for name, p in self.pathways.items()}
+        groups |= {what: list(getattr(self, what)) for what in ("constants", "times", "broadcast")}
+        owner: dict[str, str] = {}
+        for group, names in groups.items():
+            for name in names:
+                if name in owner:
+                    raise RuleError(f"{name!r} is named in {owner[name]} and in {group}; rename one.", rule=self.name)
+                owner[name] = group
+        for phase in self.phases:
+            if not phase.isidentifier():
+                raise RuleError(f"the phase {phase!r} must be an identifier, such as nudged.", rule=self.name)
+        if "learn" in self.phases and (self.hidden or self.output or self.input or self.plasticity):
+            raise RuleError("learn is the phase of the main text; give the phase 'learn' another name.", rule=self.name)
+
+    def _numbers(self, what: str) -> dict[str, float]:
+        """Constants or times as plain floats, which the printed programs can show."""
+        for name, value in getattr(self, what).items():
+            if not isinstance(value, Real) or not isfinite(value) or (what == "times" and value <= 0):
+                kind = "a positive number" if what == "times" else "a number"
+                raise RuleError(f"{name} in {what} is {value!r}; give {kind}.", rule=self.name)
+        return {name: float(value) for name, value in getattr(self, what).items()}
+
     def all_phases(self) -> dict[str, Phase]:
         """Phases in the order in which they run; the main text is the phase ``learn``."""
         phases = dict(self.phases)
@@ -182,3 +211,9 @@ class Rule:
             if name not in self.constants:
                 raise InputError(f"rule {self.name!r} has no constant {name!r}; it has {', '.join(self.constants) or 'none'}.")
         return replace(self, constants={**self.constants, **constants})
+
+    def source(self, realisation: str, network) -> str:
+        """The text that is compiled and run for a realisation on a network (``circuit.source`` writes a circuit's)."""
+        from neurolearn.changes import source
+
+        return source(self, network, realisation)

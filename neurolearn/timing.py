@@ -12,7 +12,8 @@ from neurolearn.errors import InputError
 class Timing:
     """Time in circuits and spiking tensors; SI units.
 
-    dt: step (s). tau: synaptic time constant (s), per pathway in ``taus``. settle: steps of a phase before its window
+    dt: step (s). tau: synaptic time constant (s), per pathway or per call ("W" or
+    "W.rate") in ``taus``. settle: steps of a phase before its window
     opens. window: steps during which signals are averaged (spiking only; settle is a multiple of it). unit_rate:
     spikes/s per unit of signal, per signal in ``unit_rates``. membrane: (time constant in s, leak potential) of the
     coding cells. encoding: of the input, "regular" (integrators) or "poisson". jitter: relative spread of the
@@ -46,9 +47,9 @@ class Timing:
         if self.encoding not in ("regular", "poisson"):
             raise InputError(f"Timing: encoding is {self.encoding!r}; choose regular or poisson.")
 
-    def tau_of(self, pathway: str) -> float:
-        """Synaptic time constant of a pathway, in seconds."""
-        return self.taus.get(pathway, self.tau)
+    def tau_of(self, key: str) -> float:
+        """Synaptic time constant, in seconds, of a pathway ("W") or of one call of it ("W.rate")."""
+        return self.taus.get(key, self.taus.get(key.split(".")[0], self.tau))
 
     def rate_of(self, signal: str) -> float:
         """Spikes per second for a signal of 1."""

@@ -1,6 +1,6 @@
 """A circuit as data: groups, synapses and their arrays, before any Brian2 object exists.
 
-The plan is printed as a script (``script.py``) and that very script is executed to build the Network (``build.py``).
+The plan is printed as a script (``script.py``) and that very script is executed to build the Network (``built.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass
 class Regular:
-    """Code that runs on the slow clock; lower orders first. Order 0 is the read, 1 keeps values, 2 turns the phase."""
+    """Code that runs on the slow clock; lower orders first. 0 reads, 1 keeps values, 2 clears means, 3 turns the phase."""
 
     code: list[str]
     order: int

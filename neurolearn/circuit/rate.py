@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurolearn.circuit.plan import SynapsesPlan
+from neurolearn.circuit.plan import GroupPlan, Regular, SynapsesPlan
 from neurolearn.circuit.skeleton import Skeleton
 from neurolearn.program import Compartment, Path
 
@@ -18,14 +18,23 @@ class RateCircuit(Skeleton):
 
     def compartment_equations(self, k: int, compartment: Compartment) -> list[str]:
         inputs = [f"S_{compartment.name}_{n}" for n in range(len(compartment.paths))]
-        tau = f"tau_{compartment.pathway}"
+        tau = f"tau_{compartment.name}"
         return [f"d{compartment.name}/dt = ({' + '.join(inputs)} - {compartment.name})/{tau} : 1  # {compartment.call}",
-                *(f"{name} : 1" for name in inputs)]
+                *(f"{name} : 1" for name in inputs), f"left_{compartment.name} : 1"]
 
     def connect(self, synapses: SynapsesPlan, k: int, compartment: Compartment, index: int, path: Path) -> None:
         here, there = ("pre", "post") if path.reverse else ("post", "pre")
         weight = "" if path.kind != "weight" else "w*" if path.factor == 1 else f"{path.factor!r}*w*"
         synapses.model.append(f"S_{compartment.name}_{index}_{here} = {weight}{path.signal}_{there} : 1 (summed)")
+
+    def finish_group(self, k: int, group: GroupPlan) -> None:
+        """Note, before anything is read, how far each current still is from its input: the settle residual."""
+        code = []
+        for c in self.program.cells[k].compartments:
+            inputs = " + ".join(f"S_{c.name}_{n}" for n in range(len(c.paths)))
+            code.append(f"left_{c.name} += window_open*clip(abs({inputs} - {c.name}) - left_{c.name}, 0, inf)")
+        if code:
+            group.regular.append(Regular(code, -1))
 
     def read_name(self, side: str, signal: str, k: int) -> str:
         return signal

@@ -13,7 +13,7 @@ Built from the equations of the rule. build() returns the Brian2 objects; run as
 """
 
 import numpy as np
-from brian2 import Clock, Network, NeuronGroup, SpikeGeneratorGroup, Synapses, prefs, second
+from brian2 import Clock, Network, NeuronGroup, SpikeGeneratorGroup, Synapses, hertz, prefs, second
 
 COPIES, TICKS = {copies}, {ticks}
 

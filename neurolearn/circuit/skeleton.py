@@ -67,8 +67,8 @@ class Skeleton:
             space[name] = (value, "")
         for name, multiple in self.program.times.items():
             space[name] = (multiple * timing.tau, "second")
-        for pathway in {c.pathway for cell in self.program.cells for c in cell.compartments}:
-            space[f"tau_{pathway}"] = (timing.tau_of(pathway), "second")
+        for compartment in (c for cell in self.program.cells for c in cell.compartments):
+            space[f"tau_{compartment.name}"] = (timing.tau_of(compartment.key), "second")
         space["learning_rate"] = (learning_rate, "")
         return dict(sorted(space.items()))
 
@@ -109,7 +109,7 @@ class Skeleton:
         schedule = self._schedule()
         group.equations += [f"{name} : 1 (shared)" for name in ("tick", *schedule)]
         group.values["tick"] = np.array(-1.0)
-        group.regular.append(Regular(["tick += 1", *(f"{name} = {value}" for name, value in schedule.items())], 2))
+        group.regular.append(Regular(["tick += 1", *(f"{name} = {value}" for name, value in schedule.items())], 3))
         self._biases(k, group)
         self._latches(k, group)
         return group

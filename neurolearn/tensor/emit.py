@@ -1,13 +1,12 @@
-"""Expressions as torch text, and plasticity expressions as sums of outer products."""
+"""Expressions as torch text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from neurolearn.activations import Activation
 from neurolearn.equations import Expr
-from neurolearn.program import Compartment, Plastic, Program
+from neurolearn.program import Compartment, Program
 
 CALLS = {"exp": "torch.exp", "log": "torch.log", "sqrt": "torch.sqrt", "abs": "torch.abs", "tanh": "torch.tanh"}
 BINDING = {"+": 1, "-": 1, "neg": 2, "*": 3, "/": 3, "**": 4}
@@ -64,65 +63,3 @@ def compartment_text(program: Program, k: int, compartment: Compartment) -> str:
             product = f"{signal} @ {path.weight}" + ("" if path.reverse else ".T")
             terms.append(product if path.factor == 1 else f"{path.factor:g}*({product})")
     return " + ".join(terms)
-
-
-class Term(NamedTuple):
-    """coefficient * post (x) pre * weight; a factor that is absent is None."""
-
-    post: Expr | None
-    pre: Expr | None
-    weight: Expr | None
-
-
-def sides(expr: Expr, states: dict[str, frozenset[str]]) -> frozenset[str]:
-    """Which of post, pre and weight an expression depends on."""
-    found: set[str] = set()
-    for node in expr.walk():
-        if node.kind in ("post", "pre", "weight"):
-            found.add(node.kind)
-        elif node.kind == "state":
-            found |= states[node.value]
-    return frozenset(found)
-
-
-def state_sides(plastic: Plastic) -> dict[str, frozenset[str]]:
-    """For each synaptic state, which ends it depends on (a state may read earlier ones)."""
-    known = {s.name: frozenset[str]() for s in plastic.states}
-    for _ in plastic.states:
-        known = {s.name: sides(s.expr, known) for s in plastic.states}
-    return known
-
-
-def separate(expr: Expr, states: dict[str, frozenset[str]]) -> list[Term] | None:
-    """The expression as a sum of products of one-sided factors, or None if it is not one."""
-    here = sides(expr, states)
-    if len(here) <= 1:
-        side = next(iter(here), "post")
-        return [Term(*(expr if side == s else None for s in ("post", "pre", "weight")))]
-    if expr.kind == "neg":
-        inner = separate(expr.args[0], states)
-        return inner and [_times(Expr("number", -1.0), term) for term in inner]
-    if expr.kind in "+-":
-        left, right = (separate(a, states) for a in expr.args)
-        if left is None or right is None:
-            return None
-        return left + (right if expr.kind == "+" else [_times(Expr("number", -1.0), t) for t in right])
-    if expr.kind == "*":
-        left, right = (separate(a, states) for a in expr.args)
-        return left and right and [_product(a, b) for a in left for b in right]
-    if expr.kind == "/" and len(sides(expr.args[1], states)) <= 1:
-        one = Expr("/", None, (Expr("number", 1.0), expr.args[1]))
-        return separate(Expr("*", None, (expr.args[0], one)), states)
-    return None
-
-
-def _multiply(a: Expr | None, b: Expr | None) -> Expr | None:
-    return b if a is None else a if b is None else Expr("*", None, (a, b))
-
-
-def _product(a: Term, b: Term) -> Term:
-    return Term(*(_multiply(x, y) for x, y in zip(a, b)))
-
-
-def _times(number: Expr, term: Term) -> Term:
-    return Term(_multiply(number, term.post), term.pre, term.weight)

@@ -32,7 +32,7 @@ def blocks(program: Program, phase: str) -> list[Block]:
 def source(program: Program, phase: str, taus: dict[str, float]) -> str:
     """Text of ``flow(state, given, weight)`` -> d state / dt, in units of the synaptic time constant.
 
-    state: (batch, total size of ``blocks``). taus: pathway -> time constant over the synaptic one. Also
+    state: (batch, total size of ``blocks``). taus: "pathway.signal" -> time constant over the synaptic one. Also
     ``settled(signal, weight)``: the state that belongs to given settled signals {name_cell: tensor}.
     """
     variables = blocks(program, phase)
@@ -56,7 +56,7 @@ def source(program: Program, phase: str, taus: dict[str, float]) -> str:
         else:
             compartment = next(c for c in cell.compartments if c.name == block.name)
             value = compartment_text(program, block.cell, compartment)
-            out.append(f"        ({value} - {block.name}_{block.cell})/{taus.get(compartment.pathway, 1.0)!r},")
+            out.append(f"        ({value} - {block.name}_{block.cell})/{taus.get(compartment.key, 1.0)!r},")
     out += ["    ], dim=1)", "", "def settled(signal, weight):", *head]
     out += [f"    {n} = signal['{n}']" for n in sorted(_sources(program, variables))]
     out.append("    return torch.cat([")

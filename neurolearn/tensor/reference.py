@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from neurolearn.equations import Expr, show
-from neurolearn.program import Node, Plastic, Program
-from neurolearn.tensor.emit import compartment_text, separate, state_sides, torch_text
+from neurolearn.equations import Expr
+from neurolearn.program import Node, Program
+from neurolearn.tensor import plasticity
+from neurolearn.tensor.emit import compartment_text, torch_text
 
 
 def source(program: Program, *, signals: bool = False) -> str:
@@ -13,19 +14,22 @@ def source(program: Program, *, signals: bool = False) -> str:
     given: {name_cell: (batch, units)} from ``streams.given``. weight: {name: (to, from)}, tied ones left out.
     signals: return instead {phase: {name_cell: settled signal}}, with what was latched under "latched".
     """
-    return "\n".join(_Reference(program, signals).lines()) + "\n"
+    return "\n".join(Reference(program, signals).lines()) + "\n"
 
 
-class _Reference:
+class Reference:
+    """The writer; ``flow`` alone serves the fused program too."""
+
     def __init__(self, program: Program, signals: bool = False):
         self.program, self.signals, self.out = program, signals, []
 
     def lines(self) -> list[str]:
+        """The whole of ``changes``."""
         program = self.program
         self.out = [
             "def changes(given, weight):",
             f'    """{program.name} on {program.network}, settled."""',
-            f"    n = len(given['data_0'])",
+            "    n = len(given['data_0'])",
         ]
         for name, value in {**program.constants, **program.times}.items():
             self._put(f"{name} = {value!r}", "constant" if name in program.constants else "in synaptic time constants")
@@ -64,9 +68,14 @@ class _Reference:
             names = [f"'{n.name}_{n.cell}': {n.name}_{n.cell}" for n in [*states, *order]]
             self._put(f"signal[{phase!r}] = {{{', '.join(names)}}}", "")
             return
-        for plastic in program.plastics:
-            if plastic.phase == phase:
-                self._plastic(plastic)
+        plastics = [p for p in program.plastics if p.phase == phase]
+        for k, name in sorted({(p.target, name) for p in plastics for name in p.reads("post")}):
+            for compartment in program.cells[k].compartments:
+                if compartment.name == name:
+                    self._put(f"{name}_{k} = {compartment_text(program, k, compartment)}", f"broadcast {name}")
+        for plastic in plastics:
+            for text, comment in plasticity.lines(program, plastic, lambda side, name, cell: f"{name}_{cell}"):
+                self._put(text, comment)
 
     def _signal(self, node: Node, phase: str, indent: int = 4, expanded: bool = False) -> None:
         line = self.program.cells[node.cell].signal(node.name).lines[phase]
@@ -91,24 +100,34 @@ class _Reference:
 
     def _loop(self, phase: str, order: list[Node], states: list[Node]) -> None:
         """Signals that hang on a state are computed inside the flow, and once more at its fixed point."""
-        inside: set[Node] = set(states)
-        for node in order:
-            if any(n in inside for n in self.program.reads(node.cell, self.program.form(node, phase))):
-                inside.add(node)
-        needed = self._needed(phase, states, inside)
+        inside = self._inside(phase, order, states)
         for node in order:
             if node not in inside:
                 self._signal(node, phase)
+        for n in self.flow(phase):
+            self._put(f"outer_{n.name}_{n.cell} = {n.name}_{n.cell}", "")
         sizes = [self.program.cells[n.cell].size for n in states]
-        names = ", ".join(f"{n.name}_{n.cell}" for n in states) + ("," if len(states) == 1 else "")
+        self._put(f"{_targets(states)} = settle(flow, n, {sum(sizes)}, given['data_0']).split({sizes}, dim=1)",
+                  "the fixed point")
+        for node in order:
+            if node in inside:
+                self._signal(node, phase)
+
+    def flow(self, phase: str) -> list[Node]:
+        """Write ``flow(state, copies)``; returns what it reads from outside, under ``outer_<name>_<cell>``."""
+        order, states = self.program.order(phase), self.program.states(phase)
+        inside = self._inside(phase, order, states)
+        needed = self._needed(phase, states, inside)
+        sizes = [self.program.cells[n.cell].size for n in states]
+        latched, external = self._outside(phase, [*needed, *states])
         outer = sorted({n for node in [*needed, *states] for n in self.program.reads(
-            node.cell, self.program.form(node, phase))} - inside)
+            node.cell, self.program.form(node, phase))} - inside | set(latched))
         self._put("def flow(state, copies):", "the loop; copies: the batch stacked so many times")
         for n in outer:
             self._put(f"{n.name}_{n.cell} = outer_{n.name}_{n.cell}.repeat(copies, 1)", "", 8)
-        for k, name in self._outside(phase, [*needed, *states]):
-            self._put(f"{name}_{k} = given['{name}_{k}'].repeat(copies, 1)", "", 8)
-        self._put(f"{names} = state.split({sizes}, dim=1)", "", 8)
+        for n in external:
+            self._put(f"{n.name}_{n.cell} = given['{n.name}_{n.cell}'].repeat(copies, 1)", "", 8)
+        self._put(f"{_targets(states)} = state.split({sizes}, dim=1)", "", 8)
         for node in order:
             if node in needed:
                 self._signal(node, phase, 8)
@@ -116,12 +135,14 @@ class _Reference:
         for node in states:
             self._put(f"{self._text(node, phase)},", self.program.cells[node.cell].signal(node.name).lines[phase], 12)
         self._put("], dim=1)", "", 8)
-        for n in outer:
-            self._put(f"outer_{n.name}_{n.cell} = {n.name}_{n.cell}", "")
-        self._put(f"{names} = settle(flow, n, {sum(sizes)}, given['data_0']).split({sizes}, dim=1)", "the fixed point")
+        return outer
+
+    def _inside(self, phase: str, order: list[Node], states: list[Node]) -> set[Node]:
+        inside: set[Node] = set(states)
         for node in order:
-            if node in inside:
-                self._signal(node, phase)
+            if any(n in inside for n in self.program.reads(node.cell, self.program.form(node, phase))):
+                inside.add(node)
+        return inside
 
     def _needed(self, phase: str, states: list[Node], inside: set[Node]) -> set[Node]:
         needed, todo = set(), list(states)
@@ -133,76 +154,12 @@ class _Reference:
                     todo.append(read)
         return needed
 
-    def _outside(self, phase: str, nodes: list[Node]) -> list[tuple[int, str]]:
-        return sorted({(n.cell, name) for n in nodes for name in self.program.form(n, phase).names()
-                       if name in self.program.cells[n.cell].externals
-                       or self.program.latch(n.cell, name) is not None})
-
-    # -- plasticity ------------------------------------------------------------------------------------------------
-
-    def _plastic(self, plastic: Plastic) -> None:
-        where = state_sides(plastic)
-        flat = {name: side for name, side in where.items() if len(side) <= 1}
-        deep = len(flat) < len(where)
-
-        def leaf(expr: Expr, spread: bool = deep) -> str:
-            if expr.kind == "weight":
-                return plastic.weight
-            if expr.kind == "name":
-                return expr.value
-            side = expr.kind if expr.kind != "state" else next(iter(where[expr.value]), "post")
-            cell = plastic.source if side == "pre" else plastic.target
-            name = f"{expr.value}_{plastic.weight}" if expr.kind == "state" else f"{expr.value}_{cell}"
-            if not spread or (expr.kind == "state" and expr.value not in flat):
-                return name
-            return f"{name}[:, None, :]" if side == "pre" else f"{name}[:, :, None]"
-
-        for state in plastic.states:
-            spread = state.name not in flat
-            name = f"{state.name}_{plastic.weight}"
-            text = torch_text(state.expr, lambda e, s=spread: leaf(e, s))
-            like = self._like(plastic, where[state.name])
-            self._put(f"{name} = settle_synapse(lambda {name}: {text}, {like})", state.line)
-        self._put(f"change[{plastic.weight!r}] = {self._mean(plastic, where, leaf, deep)}{self._mask(plastic)}",
-                  f"{plastic.weight}: {plastic.line}")
-
-    def _like(self, plastic: Plastic, side: frozenset[str]) -> str:
-        post, pre = (f"{self._any(c)}" for c in (plastic.target, plastic.source))
-        if side == {"pre"}:
-            return pre
-        return post if len(side) <= 1 else f"{post}[:, :, None]*{pre}[:, None, :]"
-
-    def _any(self, cell: int) -> str:
-        return f"rate_{cell}"
-
-    def _mask(self, plastic: Plastic) -> str:
-        return "" if self.program.weights[plastic.weight].mask is None else f" * weight['mask_{plastic.weight}']"
-
-    def _mean(self, plastic: Plastic, where, leaf, deep: bool) -> str:
-        if plastic.source is None:
-            return f"({torch_text(plastic.expr, lambda e: leaf(e, False))}).mean(0)"
-        terms = None if deep else separate(plastic.expr, where)
-        if terms is None:
-            return f"({torch_text(plastic.expr, lambda e: leaf(e, True))}).expand(n, -1, -1).mean(0)"
-        return " + ".join(self._term(plastic, term, lambda e: leaf(e, False)) for term in terms)
-
-    def _term(self, plastic: Plastic, term, leaf) -> str:
-        post, pre, weight = (None if part is None else torch_text(part, leaf) for part in term)
-        constant_post = term.post is not None and not (term.post.names("post") or term.post.names("state"))
-        factors = []
-        if post is not None and constant_post:
-            factors, post = [f"({post})"], None
-        if post is not None and pre is not None:
-            factors.append(f"(({post}).T @ ({pre}))/n")
-        elif post is not None:
-            factors.append(f"({post}).mean(0)[:, None]")
-        elif pre is not None:
-            factors.append(f"({pre}).mean(0)[None, :]")
-        if weight is not None:
-            factors.append(f"({weight})")
-        return "*".join(factors) or "0.0"
+    def _outside(self, phase: str, nodes: list[Node]) -> tuple[list[Node], list[Node]]:
+        """What the nodes read that no phase computes: latched values and given ones."""
+        read = sorted({Node(n.cell, name) for n in nodes for name in self.program.form(n, phase).names()})
+        return ([n for n in read if self.program.latch(*n)],
+                [n for n in read if n.name in self.program.cells[n.cell].externals])
 
 
-def equation(plastic: Plastic) -> str:
-    """The plasticity as it was resolved, for messages."""
-    return f"{plastic.weight}: {show(plastic.expr)}"
+def _targets(nodes: list[Node]) -> str:
+    return ", ".join(f"{n.name}_{n.cell}" for n in nodes) + ("," if len(nodes) == 1 else "")

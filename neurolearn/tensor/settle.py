@@ -9,6 +9,9 @@ import torch
 from neurolearn.errors import SettlingError
 
 
+ROWS = 1024  # of one stacked evaluation: its temporaries then stay in the cache, and memory does not grow with size
+
+
 def settle(flow: Callable[[torch.Tensor, int], torch.Tensor], batch: int, size: int, like: torch.Tensor) -> torch.Tensor:
     """State z (batch, size) with flow(z) = 0.
 
@@ -19,15 +22,11 @@ def settle(flow: Callable[[torch.Tensor, int], torch.Tensor], batch: int, size: 
     """
     zero = torch.zeros(batch, size, dtype=like.dtype, device=like.device)
     start = flow(zero, 1)
-    displaced = zero.repeat(size, 1).view(size, batch, size)
-    displaced = displaced + torch.eye(size, dtype=zero.dtype, device=zero.device)[:, None, :]
-    images = flow(displaced.reshape(size * batch, size), size).view(size, batch, size)
-    jacobian = (images - start).permute(1, 2, 0)
-    state, residual = _newton(flow, zero, start, jacobian)
+    newton = _Newton(flow, _displaced(flow, start))
+    state, residual = newton.step(zero, start)
     # One refinement removes the rounding of the first solve; a nonlinear flow is seen by its residual.
-    state, residual = _newton(flow, state, residual, jacobian)
-    scale = 1.0 + start.abs().amax()
-    goal = (1e-12 if like.dtype == torch.float64 else 1e-5) * scale
+    state, residual = newton.step(state, residual)
+    goal = (1e-12 if like.dtype == torch.float64 else 1e-5) * (1.0 + start.abs().amax())
     if not residual.abs().amax() <= goal:
         state, residual = _nonlinear(flow, zero, goal)
     if not residual.abs().amax() <= goal:
@@ -38,23 +37,41 @@ def settle(flow: Callable[[torch.Tensor, int], torch.Tensor], batch: int, size: 
     return state
 
 
-def _newton(flow, state, value, jacobian):
-    step = torch.linalg.solve(jacobian, value.unsqueeze(-1)).squeeze(-1)
-    state = state - step
-    return state, flow(state, 1)
+class _Newton:
+    """Newton steps with one Jacobian (batch, size, size), factorised once; a singular one shows in the residual."""
+
+    def __init__(self, flow, jacobian: torch.Tensor):
+        self.flow = flow
+        self.lower_upper, self.pivots, _ = torch.linalg.lu_factor_ex(jacobian)
+
+    def step(self, state: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next state, and the flow there; value: the flow at ``state``."""
+        state = state - torch.linalg.lu_solve(self.lower_upper, self.pivots, value.unsqueeze(-1)).squeeze(-1)
+        return state, self.flow(state, 1)
+
+
+def _displaced(flow, start: torch.Tensor) -> torch.Tensor:
+    """Jacobian (batch, size, size) of an affine flow: its images of the unit vectors, less ``start``, that of 0."""
+    batch, size = start.shape
+    units = torch.eye(size, dtype=start.dtype, device=start.device)
+    columns = []
+    for some in units.split(max(1, ROWS // batch)):
+        images = flow(some.repeat_interleave(batch, dim=0), len(some))
+        columns.append(images.view(len(some), batch, size) - start)
+    return torch.cat(columns).permute(1, 2, 0)
 
 
 def _nonlinear(flow, state, goal, relax: int = 400, steps: int = 40):
     for _ in range(relax):
         state = state + 0.1 * flow(state, 1)
     value = flow(state, 1)
-    size = state.shape[1]
+    units = torch.eye(state.shape[1], dtype=state.dtype, device=state.device)
     for _ in range(steps):
-        if value.abs().amax() <= goal:
+        largest = value.abs().amax()
+        if largest <= goal or not largest.isfinite():
             break
-        columns = [torch.func.jvp(lambda z: flow(z, 1), (state,), (unit.expand_as(state),))[1]
-                   for unit in torch.eye(size, dtype=state.dtype, device=state.device)]
-        state, value = _newton(flow, state, value, torch.stack(columns, dim=2))
+        columns = [torch.func.jvp(lambda z: flow(z, 1), (state,), (unit.expand_as(state),))[1] for unit in units]
+        state, value = _Newton(flow, torch.stack(columns, dim=2)).step(state, value)
     return state, value
 
 

@@ -33,6 +33,39 @@ class Circuit:
         self.network.run(self.duration, namespace={}, **options)
         self._finite()
 
+    def run_to_last_step(self) -> dict[str, np.ndarray]:
+        """Simulate until just before the last read; {signal_cell: potential of the ON cells} there. ``run`` ends it."""
+        from brian2 import second
+
+        whole = self.plan.period * self.plan.ticks
+        self.network.run(whole * second, namespace={})
+        self.duration = self.duration - whole * second
+        return {f"{name[2:-3]}_{k}": np.asarray(getattr(self.objects[g.name], name)[:]).reshape(self.plan.copies, -1)
+                for k, g in enumerate(self.plan.groups) for name in g.values if name.startswith("v_") and name.endswith("_on")}
+
+    def record_spikes(self) -> None:
+        """Add a monitor to every train of spikes; call it before ``run``."""
+        from brian2 import EventMonitor
+
+        for group in self.plan.groups:
+            for event in group.events:
+                name = f"monitor_{group.name}_{event}"
+                self.objects[name] = EventMonitor(self.objects[group.name], event, name=name)
+                self.network.add(self.objects[name])
+
+    def spikes(self) -> dict[str, np.ndarray]:
+        """{signal_cell: signed spikes (steps, batch, units), int8} of all monitored trains."""
+        dt, found = self.plan.dt, {}
+        steps = round(self.plan.period * self.plan.ticks / dt)
+        for k, group in enumerate(self.plan.groups):
+            for event in group.events:
+                monitor, (signal, side) = self.objects[f"monitor_{group.name}_{event}"], event.rsplit("_", 1)
+                train = found.setdefault(f"{signal}_{k}", np.zeros((steps, group.size), np.int8))
+                at, cells = np.round(np.asarray(monitor.t_) / dt).astype(int), np.asarray(monitor.i)
+                inside = at < steps
+                np.add.at(train, (at[inside], cells[inside]), 1 if side == "on" else -1)
+        return {name: train.reshape(steps, self.plan.copies, -1) for name, train in found.items()}
+
     def _finite(self) -> None:
         for group in self.plan.groups:
             for signal in self.program.cells[[c.title for c in self.program.cells].index(group.name)].signals:
@@ -59,6 +92,33 @@ class Circuit:
             found[name] = total / (self.plan.copies * rate)
         return found
 
+    def facts(self) -> dict[str, float]:
+        """What the run reports: seconds of simulated time and the settle residual (rate circuits)."""
+        found = {"seconds": float(self.plan.period * self.plan.ticks)}
+        if not any(group.events for group in self.plan.groups):
+            found["residual"] = self._residual()
+        else:
+            found |= self._activity()
+        return found
+
+    def _residual(self) -> float:
+        """Largest |input - I| over the compartments when a phase was read, relative to the largest current."""
+        worst, scale = 0.0, 0.0
+        for group, cell in zip(self.plan.groups, self.program.cells, strict=True):
+            for compartment in cell.compartments:
+                current = np.asarray(getattr(self.objects[group.name], compartment.name)[:])
+                left = np.asarray(getattr(self.objects[group.name], f"left_{compartment.name}")[:])
+                worst, scale = max(worst, left.max()), max(scale, np.abs(current).max())
+        return float(worst / max(scale, 1e-300))
+
+    def _activity(self) -> dict[str, float]:
+        """Spikes of all cells, and Hz in the window; counted by the cells themselves."""
+        counts = [np.asarray(getattr(self.objects[g.name], f"spikes_{event}")[:]) for g in self.plan.groups for event in g.events]
+        every = np.concatenate(counts)
+        hz = every / (self.plan.period * self.plan.ticks)
+        return {"spikes": int(every.sum()), "mean_hz": float(hz.mean()), "max_hz": float(hz.max()),
+                "active": float((every > 0).mean())}
+
     def save(self, path: str | Path) -> Path:
         """Write the script and, beside it, the .npz it reads; returns the script's path."""
         path = Path(path).with_suffix(".py")
@@ -67,7 +127,7 @@ class Circuit:
         return path
 
 
-def build(program: Program, plan: CircuitPlan, target: str = "numpy") -> Circuit:
+def execute(program: Program, plan: CircuitPlan, target: str = "numpy") -> Circuit:
     """Brian2 objects of a plan. target: numpy (no compiler needed) or cython."""
     if target not in ("numpy", "cython"):
         raise InputError(f"target is {target!r}; choose numpy or cython.")

@@ -1,0 +1,156 @@
+"""One presentation, one weight change: the ten-line convenience over the four realisations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from neurolearn import streams
+from neurolearn.errors import InputError
+from neurolearn.network import Network
+from neurolearn.program import Program, lower
+from neurolearn.rule import Rule
+from neurolearn.timing import Timing
+
+REALISATIONS = ("tensor.rate", "circuit.rate", "tensor.spiking", "circuit.spiking")
+
+
+@dataclass(frozen=True)
+class WeightChange:
+    """What one presentation of a batch adds to the weights.
+
+    changes: {weight: (to, from)} in float64, averaged over the batch. timing: of circuits and spikes. facts: what the
+    simulation reports (settle residual, spikes, seconds, Hz).
+    """
+
+    rule: str
+    realisation: str
+    changes: Mapping[str, np.ndarray]
+    timing: Timing | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.changes[name]
+
+
+def prepare(rule: Rule, network: Network, x, teacher, weights=None, *, seed: int = 0, held=None, bias: float = 0.0):
+    """(program, weights, given) of a rule on a network; checks shapes. held: {signal: {layer: (batch, units)}}.
+
+    Raises InputError naming the array, its shape and the shape that is needed.
+    """
+    program = lower(rule, network)
+    if held:
+        layers: dict[int, set[str]] = {}
+        for signal, values in held.items():
+            for layer in values:
+                layers.setdefault(layer, set()).add(signal)
+        program = program.hold(layers)
+    x, teacher = np.atleast_2d(np.asarray(x, float)), np.atleast_2d(np.asarray(teacher, float))
+    for name, value, size in (("x", x, network.sizes[0]), ("teacher", teacher, network.sizes[-1])):
+        if value.ndim != 2 or value.shape[1] != size:
+            raise InputError(f"{name} has shape {value.shape}; this network ({network}) needs (batch, {size}).")
+        if not np.isfinite(value).all():
+            raise InputError(f"{name} has values that are not finite; remove or impute them.")
+    if len(x) != len(teacher):
+        raise InputError(f"x has {len(x)} samples and teacher {len(teacher)}; they must agree.")
+    start = streams.initial_weights(program, rule.pathways, seed, bias)
+    for name, value in (weights or {}).items():
+        if name in start and np.shape(value) != start[name].shape:
+            raise InputError(f"weight {name} has shape {np.shape(value)}; this network needs (to, from) = {start[name].shape}.")
+    start |= {n: np.asarray(v, float) for n, v in (weights or {}).items() if n in start}
+    return program, start, streams.given(program, x, teacher, seed=seed, held=held)
+
+
+def update(rule: Rule, network: Network, x, teacher, weights: Mapping[str, np.ndarray] | None = None, *,
+           realisation: str = "tensor.rate", seed: int = 0, timing: Timing | None = None, held=None,
+           placement: str = "unit", target: str = "numpy", device: str = "cpu", dtype: str = "float64") -> WeightChange:
+    """Weight change of a rule for one batch, in one realisation; weights stay frozen over all phases.
+
+    x: (batch, inputs), teacher: (batch, outputs), held for the whole presentation. weights: {name: (to, from)}; what is
+    missing is drawn from ``seed``. timing: default is what ``timescales`` finds. held: {signal: {layer: (batch, units)}}
+    replaces these signals. placement: "unit" or "cells" (circuit.spiking). target: Brian2's. device, dtype: torch's.
+    Raises InputError, SettlingError.
+    """
+    if realisation not in REALISATIONS:
+        raise InputError(f"realisation is {realisation!r}; choose one of {', '.join(REALISATIONS)}.")
+    program, weights, given = prepare(rule, network, x, teacher, weights, seed=seed, held=held)
+    if realisation == "tensor.rate":
+        return _tensor_rate(rule, program, weights, given, device, dtype)
+    timing = timing or default_timing(program, weights, given, realisation)
+    if realisation == "tensor.spiking":
+        return _tensor_spiking(rule, program, weights, given, timing, device, dtype)
+    from neurolearn.circuit import make
+
+    circuit = make(program, weights, given, timing, realisation.split(".")[1], placement=placement, target=target)
+    circuit.run()
+    return WeightChange(rule.name, realisation, circuit.changes(), timing, circuit.facts())
+
+
+def _tensor_rate(rule, program: Program, weights, given, device: str, dtype: str) -> WeightChange:
+    import torch
+
+    from neurolearn.tensor.rate import RateProgram
+
+    changes = RateProgram(program, weights, device=device, dtype=getattr(torch, dtype)).changes(given)
+    return WeightChange(rule.name, "tensor.rate", {n: c.cpu().numpy().astype(float) for n, c in changes.items()})
+
+
+def _tensor_spiking(rule, program: Program, weights, given, timing: Timing, device: str, dtype: str) -> WeightChange:
+    import torch
+
+    from neurolearn.tensor.spiking import SpikingProgram
+
+    simulation = SpikingProgram(program, weights, timing, device=device, dtype=getattr(torch, dtype))
+    changes = {n: c.cpu().numpy().astype(float) for n, c in simulation.run(given).items()}
+    a = simulation.activity
+    facts = {"spikes": a.spikes, "seconds": a.seconds, "mean_hz": a.mean_hz, "max_hz": a.max_hz, "active": a.active}
+    return WeightChange(rule.name, "tensor.spiking", changes, timing, facts)
+
+
+def default_timing(program: Program, weights, given, realisation: str, *, eps: float = 1e-9, steps: int = 2000) -> Timing:
+    """Timing that ``timescales`` finds: rate circuits settle to eps at dt = tau/10; spikes get ``steps`` per phase.
+
+    Signals that would ask a coding cell for more than one spike in two steps get a smaller unit rate.
+    Raises SettlingError if the circuit is unstable.
+    """
+    from neurolearn.timescales import settling_time, spiking_timing
+
+    if realisation == "circuit.rate":
+        return Timing(settle=int(np.ceil(10 * settling_time(program, weights, given, eps))))
+    timing = spiking_timing(program, weights, given, steps)
+    return fit_rates(program, weights, given, timing)
+
+
+def fit_rates(program: Program, weights, given, timing: Timing) -> Timing:
+    """Lower the unit rate of signals whose settled value would need more than half a spike per step."""
+    from neurolearn.tensor.rate import RateProgram
+
+    rates = dict(timing.unit_rates)
+    signals = RateProgram(program, weights).signals(given)
+    for cell, names in ((k, c.sent) for k, c in enumerate(program.cells)):
+        for name in names:
+            peak = max(float(s[f"{name}_{cell}"].abs().max()) for p, s in signals.items() if f"{name}_{cell}" in s and p != "latched")
+            limit = 0.5 / (timing.dt * max(peak, 1e-12))
+            if timing.rate_of(name) > limit:
+                rates[name] = min(rates.get(name, np.inf), limit)
+    return replace(timing, unit_rates=rates)
+
+
+def source(rule: Rule, network: Network, realisation: str) -> str:
+    """The text that is compiled and run; a circuit's is that of one presentation of one sample of zeros."""
+    if realisation == "tensor.rate":
+        from neurolearn.tensor import reference
+
+        return reference.source(lower(rule, network))
+    if realisation == "tensor.spiking":
+        from neurolearn.tensor import spiking
+
+        return spiking.source(lower(rule, network))
+    if realisation not in REALISATIONS:
+        raise InputError(f"realisation is {realisation!r}; choose one of {', '.join(REALISATIONS)}.")
+    from neurolearn import circuit
+
+    zeros = [np.zeros((1, network.sizes[k])) for k in (0, -1)]
+    return circuit.build(rule, network, *zeros, kind=realisation.split(".")[1], timing=Timing()).source

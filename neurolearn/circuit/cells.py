@@ -1,0 +1,196 @@
+"""Placement "cells": one cell, one axon. A Program in which every transmitted signal has a population of its own.
+
+A population computes its signal from its own compartments. Another transmitted signal of the same unit reaches it by a
+one-to-one spiking projection onto a compartment ``apical_<signal>``; a signal that nobody transmits is computed where it
+is needed, from that cell's own copy of the synapses. Of the copies of one weight, that one learns which meets the signals
+that its plasticity names; the others are copied from it (here: they start equal, and a presentation is one segment).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from neurolearn.equations import Expr
+from neurolearn.errors import InputError
+from neurolearn.program import Cell, Compartment, Path, Plastic, Program, Signal
+
+
+@dataclass
+class Population:
+    """A population while it is being put together: what it sends and which signals, compartments, latches it needs."""
+
+    layer: int
+    sends: str | None
+    needs: dict[str, None] = field(default_factory=dict)
+    arriving: dict[str, None] = field(default_factory=dict)  # sent by another population of the same unit
+
+
+def place(program: Program, given: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]):
+    """(program, given, weights) with one population per transmitted signal; learning weights keep their names.
+
+    Raises InputError for pathways that are tied for ever: two synapses in two places cannot be one.
+    """
+    tied = sorted({w.pathway for w in program.weights.values() if w.tie})
+    if tied:
+        raise InputError(
+            f"{program.name}: pathway {', '.join(tied)} is tied to another for ever, which needs both ends in one cell; use "
+            "placement='unit', or a pathway with weights of its own."
+        )
+    return _Placement(program).result(given, weights)
+
+
+class _Placement:
+    def __init__(self, program: Program):
+        self.program = program
+        self.populations = [Population(k, s) for k, cell in enumerate(program.cells) for s in _ordered(cell) or (None,)]
+        for population in self.populations:
+            if population.sends:
+                self._need(population, population.sends)
+        self.hosts = {id(p): self._host(p) for p in program.plastics}
+        for plastic in program.plastics:
+            host = self.populations[self.hosts[id(plastic)]]
+            for name in sorted(plastic.reads("post")):
+                self._need(host, name)
+            for name in sorted(plastic.reads("pre")) if plastic.source is not None else ():
+                self._need(self.populations[self._sender(plastic)], name)
+        for compartment in (c for cell in program.cells for c in cell.compartments):
+            for path in compartment.paths:
+                if path.kind == "broadcast":
+                    self._need(self.populations[self._emitter(path)], path.signal)
+        self.copies: dict[str, str] = {}
+
+    # -- what each population needs --------------------------------------------------------------------------------
+
+    def _need(self, population: Population, name: str) -> None:
+        cell = self.program.cells[population.layer]
+        if name in population.needs or name in population.arriving:
+            return
+        if name in cell.sent and name != population.sends and cell.kind != "input" and population.sends:
+            population.arriving[name] = None
+            return
+        population.needs[name] = None
+        latch = self.program.latch(population.layer, name)
+        if latch:
+            self._need(population, latch.signal)
+        elif cell.has(name):
+            for form in cell.signal(name).forms.values():
+                for used in sorted(form.names()):
+                    self._need(population, used)
+
+    def _host(self, plastic: Plastic) -> int:
+        """Index of the population whose synapses learn: the first that hears the presynaptic signal through them.
+
+        If none does yet, the first population of the layer will, once it computes what its plasticity reads.
+        """
+        cell = self.program.cells[plastic.target]
+        heard = {self._origin(plastic.source, n) for n in plastic.reads("pre")} if plastic.source is not None else None
+        for n, population in enumerate(self.populations):
+            if population.layer != plastic.target:
+                continue
+            if plastic.source is None:
+                if any(w == plastic.weight for b, w in cell.biases.items() if b in population.needs):
+                    return n
+                continue
+            for compartment in cell.compartments:
+                if compartment.name in population.needs:
+                    for path in compartment.paths:
+                        if path.weight == plastic.weight and path.signal in heard:
+                            return n
+        return next(n for n, population in enumerate(self.populations) if population.layer == plastic.target)
+
+    def _origin(self, layer: int, name: str) -> str:
+        latch = self.program.latch(layer, name)
+        return latch.signal if latch else name
+
+    def _emitter(self, path: Path) -> int:
+        """Index of the population that sends a path's signal (a broadcast starts at the first of its layer)."""
+        return next(n for n, p in enumerate(self.populations)
+                    if p.layer == path.source and (path.kind == "broadcast" or p.sends == path.signal))
+
+    # -- the new program -------------------------------------------------------------------------------------------
+
+    def result(self, given: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]):
+        cells = tuple(self._cell(n) for n in range(len(self.populations)))
+        plastics = tuple(self._plastic(p) for p in self.program.plastics)
+        own = {name: self.program.weights[base] for name, base in self.copies.items()}
+        all_weights = {**self.program.weights, **{name: replace(w, name=name) for name, w in own.items()}}
+        self._check(cells)
+        placed = replace(self.program, cells=cells, plastics=plastics, weights=all_weights, closed={})
+        values = {f"{name}_{n}": given[f"{name}_{self.populations[n].layer}"] for n, cell in enumerate(cells)
+                  for name in cell.externals}
+        values.setdefault("data_0", given["data_0"])
+        return placed, values, {**weights, **{name: weights[base] for name, base in self.copies.items()}}
+
+    def _check(self, cells: tuple[Cell, ...]) -> None:
+        present = {path.weight for cell in cells for c in cell.compartments for path in c.paths}
+        present |= {weight for cell in cells for weight in cell.biases.values()}
+        for plastic in self.program.plastics:
+            if plastic.weight not in present:
+                raise InputError(f"{self.program.name}: no cell hears, through {plastic.weight}, the signal that its plasticity "
+                                 "reads; placement='unit' can still run it.")
+
+    def _cell(self, n: int) -> Cell:
+        population = self.populations[n]
+        old = self.program.cells[population.layer]
+        compartments = [self._compartment(n, c) for c in old.compartments if c.name in population.needs]
+        signals = []
+        for name in population.arriving:
+            signals.append(self._arriving(name))
+            source = next(m for m, p in enumerate(self.populations) if (p.layer, p.sends) == (population.layer, name))
+            compartments.append(Compartment(f"apical_{name}", f"{name} of this unit", "apical",
+                                            (Path("identity", source, name),)))
+        signals += [s for s in old.signals if s.name in population.needs]
+        needs = population.needs
+        title = f"layer{population.layer}" + (f"_{population.sends}" if population.sends else "")
+        return replace(
+            old, title=title, compartments=tuple(compartments), signals=tuple(signals),
+            latches=tuple(k for k in old.latches if k.name in needs), sent=(population.sends,) if population.sends else (),
+            externals=tuple(e for e in old.externals if e in needs),
+            biases={b: self._copy(w, n, None) for b, w in old.biases.items() if b in needs},
+        )
+
+    def _arriving(self, name: str) -> Signal:
+        return Signal(name, "algebraic", {p: Expr("name", f"apical_{name}") for p in self.program.phases},
+                      {p: f"{name}, sent one to one" for p in self.program.phases})
+
+    def _compartment(self, n: int, compartment: Compartment) -> Compartment:
+        paths = []
+        for path in compartment.paths:
+            source = self._emitter(path)
+            weight = path.weight and self._copy(path.weight, n, source, path.signal)
+            paths.append(replace(path, source=source, weight=weight))
+        return replace(compartment, paths=tuple(paths))
+
+    def _copy(self, weight: str, n: int, source: int | None, signal: str | None = None) -> str:
+        """The weight itself where it learns (or nothing learns), else a copy named after where it stands."""
+        mine = [p for p in self.program.plastics if p.weight == weight]
+        first = not mine and all(not name.startswith(weight) for name in self.copies)
+        if any(self.hosts[id(p)] == n and (signal is None or signal in {self._origin(p.source, x) for x in p.reads("pre")})
+               for p in mine) or (first and weight not in self.copies.values()):
+            return weight
+        population = self.populations[n]
+        name = f"{weight}_to_{population.sends}" + (f"_from_{self.populations[source].sends}" if source is not None else "")
+        self.copies[name] = weight
+        return name
+
+    def _plastic(self, plastic: Plastic) -> Plastic:
+        source = None if plastic.source is None else self._sender(plastic)
+        return replace(plastic, source=source, target=self.hosts[id(plastic)])
+
+    def _sender(self, plastic: Plastic) -> int:
+        """Index of the one population whose spikes the synapses of a plasticity read."""
+        signals = {self._origin(plastic.source, name) for name in plastic.reads("pre")}
+        if len(signals) != 1:
+            raise InputError(f"{self.program.name}: plasticity of {plastic.weight} reads {', '.join(sorted(signals))} of the "
+                             "presynaptic unit, which are sent by different cells; a synapse has one presynaptic cell.")
+        signal = signals.pop()
+        return next(n for n, p in enumerate(self.populations) if (p.layer, p.sends) == (plastic.source, signal))
+
+
+def _ordered(cell: Cell) -> tuple[str, ...]:
+    """Transmitted signals so that each follows those of the same unit that it reads."""
+    order = [s.name for s in cell.signals]
+    return tuple(sorted(cell.sent, key=lambda name: (name != "rate", order.index(name))))

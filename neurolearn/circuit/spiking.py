@@ -1,0 +1,177 @@
+"""circuit.spiking: between cells, spikes; within a cell, graded potentials.
+
+A window is read once, at its end: plasticity sees the window mean of the postsynaptic cell's own graded signals and the
+count of the presynaptic cell's own spikes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurolearn.circuit import coding
+from neurolearn.circuit.plan import GroupPlan, Regular, SpikePlan, SynapsesPlan
+from neurolearn.circuit.skeleton import Skeleton
+from neurolearn.circuit.text import bare, brian_text
+from neurolearn.draws import codes, poisson, start_potentials, thresholds
+from neurolearn.errors import InputError
+from neurolearn.program import Compartment, Path, Plastic
+
+
+class SpikingCircuit(Skeleton):
+    """``settle`` steps, then a window of ``window`` steps, in each phase."""
+
+    realisation = "spiking circuit"
+
+    def __init__(self, program, weights, given, timing, learning_rate: float = 1.0):
+        if timing.settle % timing.window:
+            raise InputError(f"settle ({timing.settle} steps) must be a multiple of window ({timing.window}).")
+        if timing.cells != 1:
+            raise InputError("a circuit of placement unit has one cell per unit and sign; cells = n is of tensor.spiking.")
+        self.codes = codes(program, timing)
+        super().__init__(program, weights, given, timing, learning_rate)
+        self._units()
+
+    @property
+    def period_steps(self) -> int:
+        return self.timing.window
+
+    @property
+    def ticks_per_phase(self) -> int:
+        return self.timing.settle // self.timing.window + 1
+
+    def _units(self) -> None:
+        timing, space = self.timing, self.plan.namespace
+        space["tau_trace"] = (timing.tau_of("trace"), "second")
+        space["v_leak"] = (timing.membrane[1], "")
+        space["tau_mem"] = (timing.membrane[0], "second")
+        space["window"] = (timing.window * timing.dt, "second")
+        for code in self.codes:
+            space[f"unit_rate_{code.signal}_{code.cell}"] = (code.unit_rate, "hertz")
+
+    # -- compartments and synapses ---------------------------------------------------------------------------------
+
+    def compartment_equations(self, k: int, compartment: Compartment) -> list[str]:
+        name, tau = compartment.name, f"tau_{compartment.name}"
+        if compartment.paths[0].kind == "broadcast":
+            return [f"d{name}/dt = (S_{name} - {name})/{tau} : 1  # {compartment.call}", f"S_{name} : 1"]
+        return [f"d{name}/dt = -{name}/{tau} : 1  # {compartment.call}"]
+
+    def connect(self, synapses: SynapsesPlan, k: int, compartment: Compartment, index: int, path: Path) -> None:
+        if path.kind == "broadcast":  # one graded number per sample, the only signal that is not spikes
+            synapses.model.append(f"S_{compartment.name}_post = {path.signal}_pre : 1 (summed)")
+            return
+        here = "pre" if path.reverse else "post"
+        jump = f"jump_{compartment.pathway}_{path.signal}_{path.source}"
+        rate, tau = self._rate(path), self.timing.tau_of(compartment.key)
+        self.plan.namespace[jump] = (path.factor / (rate * tau), "")
+        weight = "w*" if path.kind == "weight" else ""
+        code = next(c for c in self.codes if (c.cell, c.signal) == (path.source, path.signal))
+        for side, sign in (("on", "+"), ("off", "-")):
+            if side == "off" and code.kind == "membrane":
+                continue
+            event = f"{path.signal}_{side}"
+            name = f"{event}_{compartment.name}" + ("_back" if path.reverse else "")
+            pathway = synapses.on_post if path.reverse else synapses.on_pre
+            pathway[name] = f"{compartment.name}_{here} {sign}= {weight}{jump}"
+            synapses.on_event[name] = event
+
+    def _rate(self, path: Path) -> float:
+        return next(c.unit_rate for c in self.codes if (c.cell, c.signal) == (path.source, path.signal))
+
+    # -- what is read ----------------------------------------------------------------------------------------------
+
+    def read_name(self, side: str, signal: str, k: int) -> str:
+        latch = self.program.latch(k, signal)
+        if latch:
+            return signal if side == "post" else f"sent_{signal}"
+        return f"mean_{signal}" if side == "post" else f"sent_{signal}"
+
+    def latch_variables(self, k: int, name: str) -> list[tuple[str, str]]:
+        latch = self.program.latch(k, name)
+        sent = latch.signal in self.program.cells[k].sent
+        return [("post", name), *([("pre", f"sent_{name}")] if sent else [])]
+
+    def _means(self, k: int) -> list[str]:
+        """Signals of a cell whose window mean something reads."""
+        cell, wanted = self.program.cells[k], set()
+        for plastic in self.program.plastics:
+            if plastic.target == k:
+                wanted |= plastic.expr.names("post")
+        wanted |= {latch.signal for latch in cell.latches}
+        return sorted(n for n in wanted if self.program.latch(k, n) is None)
+
+    def finish_group(self, k: int, group: GroupPlan) -> None:
+        mine = [c for c in self.codes if c.cell == k]
+        start = start_potentials(self.program, self.timing, self.copies)
+        if mine:
+            group.equations.append("v_th : 1 (constant)")
+            group.values["v_th"] = thresholds(self.program, self.timing, self.copies)[k].ravel()
+        for code in mine:
+            unit_rate = f"unit_rate_{code.signal}_{k}"
+            group.equations.append(f"sent_{code.signal} : 1")
+            first = start[f"{code.signal}_{k}"][0].ravel()
+            if code.kind == "membrane":
+                coding.membrane(group, code.signal, code.drive, code.membrane, unit_rate, self.timing.dt)
+                group.values[f"v_{code.signal}_on"] = first
+            elif code.kind == "opponent":
+                coding.opponent(group, code.signal, unit_rate)
+                group.values |= {f"v_{code.signal}_on": first, f"v_{code.signal}_off": -first}
+            else:
+                coding.relay(group, code.signal, unit_rate)
+                self._drawn(group, code)
+        for event in group.events:
+            group.equations.append(f"spikes_{event} : 1")
+            group.on_event[event] += f"; spikes_{event} += 1"
+        means = self._means(k)
+        group.equations += [f"dmean_{name}/dt = window_open*{name}/window : 1" for name in means]
+        for name in self._filtered(k):
+            group.equations.append(f"dfiltered_{name}/dt = -filtered_{name}/tau_trace : 1")
+            for side, sign in (("on", "+"), ("off", "-")):
+                if f"{name}_{side}" in group.on_event:
+                    group.on_event[f"{name}_{side}"] += f"; filtered_{name} {sign}= 1/(unit_rate_{name}_{k}*tau_trace)"
+        reset = [f"mean_{name} *= 1 - window_open" for name in means]
+        reset += [f"sent_{code.signal} *= 1 - window_open" for code in mine]
+        if reset:
+            group.regular.append(Regular(reset, 2))
+
+    def _drawn(self, group: GroupPlan, code) -> None:
+        """Poisson spikes, drawn beforehand, reach their relay one step early."""
+        steps = self.period_steps * self.ticks_per_phase * len(self.program.phases)
+        train = poisson(self.program, self.timing, self.given, steps)[f"{code.signal}_{code.cell}"]
+        train = train.reshape(steps, -1)
+        for side, sign in (("on", 1.0), ("off", -1.0)):
+            times, cells = np.nonzero(train == sign)
+            group.values[f"v_{code.signal}_{side}"] = (train[0] == sign).astype(float)
+            name = f"drawn_{code.signal}_{side}"
+            self.plan.spikes.append(SpikePlan(name, train.shape[1], cells[times > 0], times[times > 0] - 1))
+            every = np.arange(train.shape[1])
+            self.plan.synapses.append(SynapsesPlan(f"{name}_relay", f"{name} -> {group.name}", name, group.name, every, every,
+                                                   np.zeros((3, 0)), on_pre={"pre": f"v_{code.signal}_{side}_post += 1"}))
+
+    # -- synaptic state --------------------------------------------------------------------------------------------
+
+    def _filtered(self, k: int) -> list[str]:
+        """Signals of a cell that some synaptic state reads as an exponential trace of its spikes."""
+        return sorted({name for p in self.program.plastics if p.source == k for s in p.states for name in s.expr.names("pre")})
+
+    def synaptic_state(self, synapses: SynapsesPlan, plastic: Plastic, state) -> None:
+        def leaf(expr):
+            if expr.kind == "pre":
+                return f"filtered_{expr.value}_pre"
+            return f"{expr.value}_post" if expr.kind == "post" else str(expr.value)
+
+        synapses.model += [
+            f"d{state.name}/dt = {bare(brian_text(state.expr, leaf))} : 1 (clock-driven)  # {state.line}",
+            f"dmean_{state.name}/dt = window_open_post*{state.name}/window : 1 (clock-driven)",
+        ]
+
+    def synapse_leaf(self, expr, plastic: Plastic) -> str:
+        if expr.kind == "state":
+            return f"mean_{expr.value}"
+        return super().synapse_leaf(expr, plastic)
+
+    def _consolidate(self, synapses: SynapsesPlan) -> None:
+        super()._consolidate(synapses)
+        states = [line.split("/dt")[0][1:] for line in synapses.model if line.startswith("dmean_")]
+        if states:
+            synapses.regular[0].code += [f"{name} *= 1 - window_open_post" for name in states]

@@ -1,0 +1,101 @@
+"""What spiking simulations draw before they start: potentials, thresholds, Poisson spikes; and how signals are coded.
+
+Both spiking realisations take these arrays, so that they can be compared spike for spike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurolearn.activations import Membrane
+from neurolearn.errors import InputError
+from neurolearn.program import Cell, Program
+from neurolearn.streams import stream
+from neurolearn.timing import Timing
+
+
+@dataclass(frozen=True)
+class Code:
+    """How one signal of one cell is sent. kind: opponent, membrane or drawn (Poisson)."""
+
+    cell: int
+    signal: str
+    kind: str
+    unit_rate: float
+    membrane: Membrane | None = None
+    drive: str = ""
+
+
+def codes(program: Program, timing: Timing) -> list[Code]:
+    """The code of every transmitted signal, cell by cell.
+
+    A signal ``x = f(potential)`` whose activation is a cell's own f-I curve is sent by that cell; input may be Poisson;
+    everything else goes through opponent pairs.
+    """
+    found = []
+    for k, cell in enumerate(program.cells):
+        for name in cell.sent:
+            forms = set(cell.signal(name).forms.values())
+            form = next(iter(forms)) if len(forms) == 1 else None
+            own = form is not None and form.kind == "call" and form.value == "f" and form.args[0].kind == "name"
+            if cell.activation.membrane and own and cell.kind != "input":
+                membrane = cell.activation.membrane
+                found.append(Code(k, name, "membrane", membrane.unit, membrane, form.args[0].value))
+            elif cell.kind == "input" and timing.encoding == "poisson":
+                found.append(Code(k, name, "drawn", timing.rate_of(name)))
+            else:
+                found.append(Code(k, name, "opponent", timing.rate_of(name)))
+    return found
+
+
+def start_potentials(program: Program, timing: Timing, batch: int) -> dict[str, np.ndarray]:
+    """{signal_cell: initial ON potential (cells, batch, units)}; the OFF cell starts at minus it."""
+    values = {}
+    for code in codes(program, timing):
+        rng = stream(timing.seed, "potentials", code.signal, program.cells[code.cell].title)
+        shape = (timing.cells, batch, program.cells[code.cell].size)
+        low = 0.0 if code.kind == "membrane" else -1.0
+        values[f"{code.signal}_{code.cell}"] = np.zeros(shape) if code.kind == "drawn" else rng.uniform(low, 1.0, shape)
+    return values
+
+
+def thresholds(program: Program, timing: Timing, batch: int) -> dict[int, np.ndarray]:
+    """{cell: threshold (batch, units)}: 1, or up to ``jitter`` above it, off any lattice of the inputs."""
+    return {
+        k: 1.0 + timing.jitter * stream(timing.seed, "thresholds", cell.title).uniform(0.1, 1.0, (batch, cell.size))
+        for k, cell in enumerate(program.cells)
+    }
+
+
+def poisson(program: Program, timing: Timing, given: Mapping[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+    """{signal_cell: signed spikes (steps, batch, units)} of the input's signals, each of which must be the data itself.
+
+    Raises InputError if a rate is too high for one spike per step.
+    """
+    trains = {}
+    for code in codes(program, timing):
+        if code.kind != "drawn":
+            continue
+        value = np.asarray(given[f"data_{code.cell}"])
+        _check_is_data(program.cells[code.cell], code.signal)
+        chance = np.abs(value) * code.unit_rate * timing.dt
+        if chance.max(initial=0.0) > 0.5:
+            raise InputError(f"Poisson input: {code.signal} reaches {np.abs(value).max():.3g}, {chance.max():.2g} spikes a "
+                             "step; lower unit_rate or dt to stay below 0.5.")
+        rng = stream(timing.seed, "poisson", code.signal)
+        trains[f"{code.signal}_{code.cell}"] = (rng.random((steps, *value.shape)) < chance) * np.sign(value)
+    return trains
+
+
+def _check_is_data(cell: Cell, signal: str) -> None:
+    name = signal
+    while name != "data":
+        forms = set(cell.signal(name).forms.values()) if cell.has(name) else set()
+        form = next(iter(forms)) if len(forms) == 1 else None
+        if form is None or form.kind != "name":
+            raise InputError(f"Poisson encoding needs input signals that are the data; {signal!r} is computed. Use "
+                             "encoding='regular'.")
+        name = str(form.value)
