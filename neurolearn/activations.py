@@ -68,7 +68,7 @@ def leaky_relu(negative: float = 0.1) -> Activation:
     return Activation(
         "leaky_relu",
         f"torch.where({{u}} > 0, {{u}}, {negative}*({{u}}))",
-        f"torch.where({{u}} > 0, 1.0, {negative}).to({{u}}.dtype)",
+        f"torch.where({{u}} > 0, torch.ones_like({{u}}), {negative})",  # two numbers would be float32
         f"(({{u}})*{gate})",
         gate,
         kinked=True,

@@ -123,8 +123,8 @@ def default_timing(program: Program, weights, given, realisation: str, *, eps: f
     return fit_rates(program, weights, given, timing)
 
 
-def fit_rates(program: Program, weights, given, timing: Timing) -> Timing:
-    """Lower the unit rate of signals whose settled value would need more than half a spike per step."""
+def fit_rates(program: Program, weights, given, timing: Timing, ceiling: float | None = None) -> Timing:
+    """Lower the unit rate of signals whose settled value would need more than ``ceiling`` Hz, half a spike per step."""
     from neurolearn.tensor.rate import RateProgram
 
     rates = dict(timing.unit_rates)
@@ -132,7 +132,7 @@ def fit_rates(program: Program, weights, given, timing: Timing) -> Timing:
     for cell, names in ((k, c.sent) for k, c in enumerate(program.cells)):
         for name in names:
             peak = max(float(s[f"{name}_{cell}"].abs().max()) for p, s in signals.items() if f"{name}_{cell}" in s and p != "latched")
-            limit = 0.5 / (timing.dt * max(peak, 1e-12))
+            limit = (ceiling or 0.5 / timing.dt) / max(peak, 1e-12)
             if timing.rate_of(name) > limit:
                 rates[name] = min(rates.get(name, np.inf), limit)
     return replace(timing, unit_rates=rates)

@@ -1,7 +1,8 @@
 r"""Measures on weight changes: how far one points from another, in direction and in size.
 
-A change is an array or a mapping {weight name: array}, such as ``WeightChange.changes``; of two mappings the weights that
-both of them name are compared, as one long vector. A measure that a zero vector leaves without a meaning is None.
+A change is an array or a mapping {weight name: array}, such as ``WeightChange.changes``. Of two mappings the weights
+that both of them name are compared, as one long vector. A measure that a zero vector leaves without meaning is None.
+Raises InputError where two changes do not fit, or are not finite.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ def cosine(u: Change, g: Change) -> float | None:
 def angle(u: Change, g: Change) -> float | None:
     r"""Angle between u and g in degrees, 0 to 180; None if either is zero.
 
-    $2 \arctan(|\hat u - \hat g| / |\hat u + \hat g|)$ of the unit vectors, which keeps its digits near 0 and 180 where the
-    arccosine of the cosine has lost half of them. Source: Kahan 2006, How futile are mindless assessments of roundoff.
+    $2 \arctan(|\hat u - \hat g| / |\hat u + \hat g|)$ of the unit vectors, which keeps its digits near 0 and 180, where
+    the arccosine of the cosine has lost half of them. Source: Kahan 2006, How Futile are Mindless Assessments of
+    Roundoff in Floating-Point Computation?, section 12.
     """
     u, g = _unit(u, g)
     if u is None or g is None:
@@ -65,11 +67,11 @@ class Estimate(NamedTuple):
 def corrected_cosine(repeats: Sequence[Change], g: Change) -> Estimate:
     r"""Cosine between g and the *expected* change, from repeated noisy changes $u_1 \dots u_n$ with mean $m$.
 
-    $\langle m, g \rangle / (|g| \sqrt{q})$, where $q$ is the mean of $\langle u_i, u_j \rangle$ over $i \ne j$: the
-    U-statistic that estimates $|E u|^2$ without the variance of the noise, which turns $|m|$ and every single $u_i$ away from
-    $g$. It is not cut off at 1, so that averages over it stay unbiased. The interval is the jackknife's, with Student's t on
-    n - 1 degrees of freedom. A negative q (noise hides the signal) leaves the value None; if it is negative only without one
-    of the repeats, low and high are None. Raises InputError for fewer than three repeats.
+    $\langle m, g \rangle / (|g| \sqrt q)$, where $q$ is the mean of $\langle u_i, u_j \rangle$ over $i \ne j$: the
+    U-statistic that estimates $|E u|^2$ without the noise, whose variance turns every $u_i$, and m too, away from g. It
+    is not cut off at 1, so that averages over it stay unbiased. The interval is the jackknife's, with Student's t on
+    n - 1 degrees of freedom. Where noise hides the signal ($q \le 0$) the value is None; where it does so only with one
+    of the repeats left out, low and high are. Raises InputError for fewer than three repeats.
     Sources: Hoeffding 1948, doi:10.1214/aoms/1177730196; Tukey 1958, doi:10.1214/aoms/1177706647.
     """
     n = len(repeats)
@@ -96,7 +98,7 @@ def corrected_cosine(repeats: Sequence[Change], g: Change) -> Estimate:
 
 
 def by_layer(changes: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
-    """{layer k: every forward matrix W_k_j into it, as one vector in the order of j}. Biases and feedback are left out."""
+    """{layer k: all forward matrices W_k_j into it as one vector, in the order of j}; no biases, no feedback."""
     edges = sorted((int(m[1]), int(m[2]), name) for name in changes if (m := re.fullmatch(r"W_(\d+)_(\d+)", name)))
     layers: dict[int, list[np.ndarray]] = {}
     for layer, _, name in edges:
@@ -114,16 +116,15 @@ def _vectors(u: Change, g: Change) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"the changes name no weight in common: {', '.join(u)} against {', '.join(g)}.")
     for name in names:
         if np.shape(u[name]) != np.shape(g[name]):
-            raise InputError(f"{name} has shape {np.shape(u[name])} in one change and {np.shape(g[name])} in the other.")
+            raise InputError(f"{name} has shape {np.shape(u[name])} in one change, {np.shape(g[name])} in the other.")
         if not (np.isfinite(u[name]).all() and np.isfinite(g[name]).all()):
-            raise InputError(f"{name} has values that are not finite, so it has no direction; was the learning rate too high?")
+            raise InputError(f"{name} is not finite, so it has no direction; was the learning rate too high?")
     return tuple(np.concatenate([np.ravel(np.asarray(c[name], float)) for name in names]) for c in (u, g))
 
 
 def _unit(u: Change, g: Change) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Both as unit vectors, None for a zero one; scaled first, so that tiny and huge changes keep their direction."""
-    largest = [np.abs(v).max(initial=0.0) for v in (vectors := _vectors(u, g))]
-    scaled = [v / top if top else None for v, top in zip(vectors, largest, strict=True)]
+    scaled = [v / top if (top := np.abs(v).max(initial=0.0)) else None for v in _vectors(u, g)]
     return tuple(None if v is None else v / np.linalg.norm(v) for v in scaled)
 
 

@@ -15,7 +15,7 @@ from neurolearn.network import Network, mlp
 from neurolearn.program import Program, lower
 from neurolearn.rule import Identity, Limit, Rule
 from neurolearn.timing import Timing
-from neurolearn.changes import default_timing
+from neurolearn.changes import default_timing, fit_rates
 
 RATE, SPIKES, RATE_LIMIT, LIMIT = "circuit.rate=tensor.rate", "circuit.spiking=tensor.spiking", "spiking->rate", "limit"
 EDGES = (RATE, SPIKES, RATE_LIMIT, LIMIT)
@@ -150,6 +150,7 @@ def spike_edge(rule: Rule, setting: Setting, sabotage: bool = False, steps: int 
 
     program, tested, weights, given = _case(rule, setting, sabotage)
     timing = Timing(settle=steps // 2, window=steps // 2, tau=steps * 2e-5, jitter=0.01, seed=setting.seed)
+    timing = fit_rates(program, weights, given, timing)
     simulation = SpikingProgram(program, weights, timing)
     theirs = {n: c.numpy() for n, c in simulation.run(given, record=True).items()}
     circuit = make(tested, weights, given, timing, "spiking")
@@ -176,7 +177,8 @@ def spike_errors(rule: Rule, setting: Setting, steps: int, sabotage: bool = Fals
     program, tested, weights, given = _case(rule, setting, sabotage, PHASES_DRAWN)
     one = {name: value[: setting.batch] for name, value in given.items()}
     timing = spiking_timing(program, weights, one, steps, Timing(seed=setting.seed, encoding=encoding))
-    drawn = SpikingProgram(tested, weights, timing).repeats(given, PHASES_DRAWN)
+    timing = fit_rates(program, weights, one, timing)
+    drawn = SpikingProgram(tested, weights, timing, kind="fused").repeats(given, PHASES_DRAWN)
     return program, _reference(program, weights, one), [{n: c.numpy() for n, c in d.items()} for d in drawn]
 
 
@@ -261,7 +263,7 @@ def _limit(rule: Rule, limit: Limit, setting: Setting, sabotage: bool) -> Iterat
         hidden = [n for n in theirs if not n.endswith(f"_{setting.network().output}") and n.startswith("W")
                   and program.weights[n].target != setting.network().output]
         for name in hidden:
-            errors.setdefault(name, []).append(relative_error(ours[name] / value**limit.scale, theirs[name]))
+            errors.setdefault(name, []).append(relative_error(ours[name], theirs[name]))
     for name in hidden:
         order = float(np.polyfit(np.log(limit.values), np.log(errors[name]), 1)[0])
         yield Edge(rule.name, f"{setting.network()} seed {setting.seed}", LIMIT, program.phases[-1], name,

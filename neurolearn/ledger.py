@@ -113,7 +113,9 @@ def dependencies(program: Program, *, closed: bool = False, arriving_held: bool 
     """
     found: dict[str, frozenset[str]] = {}
     for plastic in program.plastics:
-        weights, _ = _reach(program, plastic, closed, arriving_held)
+        named = any(e.names("weight") for e in (plastic.expr, *(s.expr for s in plastic.states)))
+        start = _ends(plastic, "post") + ([] if arriving_held else _ends(plastic, "pre"))
+        weights = _reach(program, start, closed, arriving_held)[0] | ({plastic.weight} if named else set())
         found[plastic.weight] = found.get(plastic.weight, frozenset()) | weights
     return found
 
@@ -138,13 +140,20 @@ def _origin(program: Program, place: _Place, closed: bool) -> Expr | list[Path] 
     return latch and _Place(latch.phase, place.cell, latch.signal)
 
 
-def _reach(program: Program, plastic: Plastic, closed: bool, arriving_held: bool) -> tuple[frozenset[str], set[_Place]]:
-    """(weights, places) that a change depends on."""
-    named = any(e.names("weight") for e in (plastic.expr, *(s.expr for s in plastic.states)))
-    weights, seen = {plastic.weight} if named else set(), set()
-    todo = [_Place(plastic.phase, plastic.target, name) for name in plastic.reads("post")]
-    if not arriving_held:
-        todo += [_Place(plastic.phase, plastic.source, name) for name in plastic.reads("pre")]
+def _ends(plastic: Plastic, side: str) -> list[_Place]:
+    """What a synapse reads at its post or pre end."""
+    return [_Place(plastic.phase, plastic.target if side == "post" else plastic.source, n) for n in plastic.reads(side)]
+
+
+def _arriving(program: Program, place: _Place, closed: bool) -> list[_Place]:
+    """What the paths into a compartment bring."""
+    paths = _origin(program, place, closed)
+    return [_Place(place.phase, p.source, p.signal) for p in paths] if isinstance(paths, list) else []
+
+
+def _reach(program: Program, start: list[_Place], closed: bool, arriving_held: bool) -> tuple[set[str], set[_Place]]:
+    """(weights, places) that the values at ``start`` depend on."""
+    weights, seen, todo = set(), set(), list(start)
     while todo:
         place = todo.pop()
         if place in seen:
@@ -158,8 +167,8 @@ def _reach(program: Program, plastic: Plastic, closed: bool, arriving_held: bool
                 todo.append(latched)
             case list() as paths:
                 weights |= {path.weight for path in paths if path.weight}
-                todo += [_Place(place.phase, p.source, p.signal) for p in paths if not arriving_held]
-    return frozenset(weights), seen
+                todo += [] if arriving_held else _arriving(program, place, closed)
+    return weights, seen
 
 
 def _read_in(program: Program, k: int, name: str) -> tuple[str, ...]:
@@ -224,14 +233,15 @@ def _latches(program: Program) -> dict[str, int]:
 
 
 def _slope(program: Program) -> tuple[str, ...]:
-    who = set()
+    """Whose f' stands in what a change reads: of the cell itself, or of cells that it hears or that synapse onto it."""
+    places: dict[str, set[_Place]] = {"own": set(), "other": set()}
     for plastic in program.plastics:
-        own = _reach(program, plastic, False, True)[1]
-        for place in _reach(program, plastic, False, False)[1]:
-            form = _origin(program, place, False)
-            if isinstance(form, Expr) and "df" in form.names("call"):
-                who.add("own" if place in own else "other")
-    return tuple(sorted(who, reverse=True))
+        own = _reach(program, _ends(plastic, "post"), False, True)[1]
+        heard = [source for place in own for source in _arriving(program, place, False)] + _ends(plastic, "pre")
+        places["own"] |= own
+        places["other"] |= _reach(program, heard, False, False)[1]
+    forms = {who: [_origin(program, place, False) for place in reached] for who, reached in places.items()}
+    return tuple(who for who in forms if any(isinstance(e, Expr) and "df" in e.names("call") for e in forms[who]))
 
 
 def _nonnegative(program: Program, place: _Place, trail: frozenset[_Place] = frozenset()) -> bool:
@@ -267,7 +277,7 @@ def _nonnegative(program: Program, place: _Place, trail: frozenset[_Place] = fro
         case _Place() as latched:
             return at(latched)
         case list() as paths:
-            return all(p.kind != "weight" and at(_Place(place.phase, p.source, p.signal)) for p in paths)
+            return all(p.kind != "weight" for p in paths) and all(map(at, _arriving(program, place, True)))
     return place.name == "data" or program.constants.get(place.name, program.times.get(place.name, -1.0)) >= 0
 
 

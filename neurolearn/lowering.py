@@ -46,6 +46,7 @@ class Lowering:
         self.phases = rule.all_phases()
         self.statements: dict[tuple[str, str], dict[str, Statement]] = {}  # (phase, kind of layer) -> name -> line
         self.latches: dict[tuple[str, str], list[Statement]] = {}
+        self.kept: set[tuple[int, str]] = set()  # latches that are read
         self.weights: dict[str, Weight] = {}
         self.demand: dict[str, set[Node]] = {phase: set() for phase in self.phases}
         self.compartments: dict[int, dict[str, Compartment]] = {k: {} for k in range(len(network.sizes))}
@@ -98,6 +99,8 @@ class Lowering:
                 for latch in self.latches[phase, kind]:
                     if latch.name in lines:
                         raise latch.span.error(f"{latch.name!r} is latched and computed; rename one.", self.rule.name)
+                    if latch.name in earlier[kind]:
+                        raise latch.span.error(f"{latch.name!r} is latched in two phases; rename one.", self.rule.name)
                 earlier[kind] |= {s.name for s in self.latches[phase, kind]}
 
     def _broadcast(self, name: str, text: str) -> Statement:
@@ -199,6 +202,7 @@ class Lowering:
         if name in self.statements[phase, kind]:
             self.demand[phase].add(Node(layer, name))
         elif latch := self._latch(layer, name, before=phase):
+            self.kept.add((layer, name))
             self._want(self._phase_of(latch, kind), layer, latch.expr.value, latch.expr.span)
         elif name in self.rule.broadcast:
             self._compartment(phase, layer, name, span)
@@ -335,7 +339,7 @@ class Lowering:
                 lines = {**(old.lines if old else {}), phase: statement.source}
                 signals[name] = Signal(name, statement.kind, forms, lines)
         latches = tuple(Latch(s.name, phase, s.expr.value) for phase in self.phases
-                        for s in self.latches[phase, kind] if Node(layer, s.expr.value) in self.demand[phase])
+                        for s in self.latches[phase, kind] if (layer, s.name) in self.kept)
         activation = activations.linear if kind == "output" else self.network.activation
         return Cell(layer, self.network.sizes[layer], kind, f"layer{layer}", activation,
                     tuple(self.compartments[layer].values()), self._sorted(signals), latches,

@@ -1,8 +1,8 @@
-r"""What an observer of the network sees and no rule may use: the forward pass from outside, and its gradient by autograd.
+r"""What an observer of a network sees and no rule may use: its gradient, by autograd over a forward pass of its own.
 
-Written from the Network alone, with nothing of the language, the Program or the tensor programs, so that it can be held
-against them. Potentials $u_k = b_k + \sum_j W_{kj} r_j$ over the connections into layer k, rates $r_k = f(u_k)$ in hidden
-layers, $r_L = u_L$ (squared loss) or softmax$(u_L)$ (cross-entropy).
+Written from the Network alone, with nothing of the language or of what it becomes, so that rules can be held against
+it. Potentials are $u_k = b_k + \sum_j W_{kj} r_j$ over the connections into layer k; rates are $r_k = f(u_k)$ in hidden
+layers and, at the output, $u_L$ (squared loss) or softmax$(u_L)$ (cross-entropy).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def loss(network: Network, weights: Weights, x: np.ndarray, teacher: np.ndarray)
 
 
 def accuracy(network: Network, weights: Weights, x: np.ndarray, teacher: np.ndarray) -> float:
-    """Share of samples, 0 to 1, whose largest output is the teacher's largest entry; a network gone to nan knows none."""
+    """Share of samples, 0 to 1, whose largest output is where the teacher's is; an output that is nan is wrong."""
     output = forward(network, weights, x)
     return float(np.mean((output.argmax(1) == np.argmax(teacher, 1)) & np.isfinite(output).all(1)))
 
@@ -93,13 +93,13 @@ def _tensors(network: Network, weights: Weights) -> dict[str, torch.Tensor]:
         if name not in weights:
             raise InputError(f"there is no weight {name}; this network ({network}) needs {', '.join(shapes)}.")
         if np.shape(weights[name]) != shape:
-            raise InputError(f"weight {name} has shape {np.shape(weights[name])}; this network ({network}) needs {shape}.")
+            raise InputError(f"weight {name} has shape {np.shape(weights[name])}; this network needs {shape}, (to, from).")
     return {name: torch.tensor(np.asarray(weights[name]), dtype=torch.float64) for name in shapes}
 
 
 def _batch(network: Network, name: str, value: np.ndarray, layer: int) -> torch.Tensor:
-    if np.ndim(value) != 2 or np.shape(value)[1] != network.sizes[layer]:
-        raise InputError(f"{name} has shape {np.shape(value)}; this network ({network}) needs (batch, {network.sizes[layer]}).")
+    if np.ndim(value) != 2 or np.shape(value)[1] != (size := network.sizes[layer]):
+        raise InputError(f"{name} has shape {np.shape(value)}; this network ({network}) needs (batch, {size}).")
     return torch.as_tensor(np.asarray(value), dtype=torch.float64)
 
 
@@ -123,12 +123,13 @@ def _function(activation: Activation) -> Callable[[torch.Tensor], torch.Tensor]:
         return WRITTEN[activation]
     if activation.membrane:
         return lambda u: _lif(u, activation.membrane)
-    return compile.function(f"def f(u):\n    return {activation.torch.format(u='u')}\n", "f", f"{activation.name} observed")
+    text = f"def f(u):\n    return {activation.torch.format(u='u')}\n"
+    return compile.function(text, "f", f"{activation.name}, observed")
 
 
 def _lif(u: torch.Tensor, membrane: Membrane) -> torch.Tensor:
-    """Rate over the unit rate of a cell that climbs from 0 to 1 towards d = u + background, and is silent for d <= 1."""
+    """Rate, in unit rates, of a cell that climbs from 0 to 1 towards d = u + background; silent unless d > 1."""
     over = u + membrane.background - 1.0
     fires = over > 1e-6
-    climb = -membrane.tau_m * torch.log1p(-1.0 / (1.0 + torch.where(fires, over, 1.0)))
+    climb = membrane.tau_m * torch.log1p(1.0 / torch.where(fires, over, 1.0))
     return torch.where(fires, 1.0 / (membrane.unit * (membrane.t_ref + climb)), 0.0)

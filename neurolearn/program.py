@@ -199,8 +199,9 @@ class Program:
         Raises ValueError naming the signals of an algebraic loop.
         """
         states = set(self.states(phase, closed=closed))
-        todo = {
-            Node(k, s.name): set(self.reads(k, self.form(Node(k, s.name), phase, closed=closed))) - states
+        computed = {Node(k, s.name) for k, cell in enumerate(self.cells) for s in cell.signals if phase in s.forms}
+        todo = {  # what an earlier phase latched is there already
+            Node(k, s.name): (set(self.reads(k, self.form(Node(k, s.name), phase, closed=closed))) & computed) - states
             for k, cell in enumerate(self.cells)
             for s in cell.signals
             if phase in s.forms and Node(k, s.name) not in states
@@ -222,7 +223,7 @@ class Program:
         """The same program in which some signals of some layers are given from outside, as ``held_<signal>``."""
         cells = list(self.cells)
         for k, cell in enumerate(cells):
-            for name in held.get(cell.layer, ()):
+            for name in sorted(held.get(cell.layer, ())):
                 if not cell.has(name):
                     continue
                 outside = Expr("name", f"held_{name}")

@@ -103,14 +103,12 @@ class Limit:
     """As ``parameter`` goes to 0 over ``values`` the rule tends to ``equals`` with the stated order.
 
     equals: function (network, weights, x, teacher, constants) -> {weight name: change}, in NumPy from the paper.
-    scale: 1 if the changes of hidden layers shrink in proportion to the parameter, and are divided by it.
     """
 
     parameter: str
     equals: Callable
     order: float = 1.0
     values: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
-    scale: int = 0
     tolerance: float = 0.1
 
 

@@ -100,7 +100,7 @@ def test_brian2_is_imported_only_by_circuits():
 
 
 def test_norse_is_imported_only_by_the_spiking_tensors():
-    others = [path for path in FILES if path not in inside("tensor/spiking.py")]
+    others = [path for path in FILES if path not in inside("tensor/cells.py")]
     assert not offences(others, lambda one: one.of("norse"))
 
 

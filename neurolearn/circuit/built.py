@@ -40,7 +40,7 @@ class Circuit:
         whole = self.plan.period * self.plan.ticks
         self.network.run(whole * second, namespace={})
         self.duration = self.duration - whole * second
-        return {f"{name[2:-3]}_{k}": np.asarray(getattr(self.objects[g.name], name)[:]).reshape(self.plan.copies, -1)
+        return {f"{name[2:-3]}_{k}": np.array(getattr(self.objects[g.name], name)[:]).reshape(self.plan.copies, -1)
                 for k, g in enumerate(self.plan.groups) for name in g.values if name.startswith("v_") and name.endswith("_on")}
 
     def record_spikes(self) -> None:

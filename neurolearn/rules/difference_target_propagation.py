@@ -23,9 +23,9 @@ from neurolearn.rule import Limit, Normal, Pathway, Phase, Rule
 
 
 def decoders(network, weights, x, teacher, constants):
-    r"""Changes to first order in the step: $e_l = f'(Q_l h_{l+1}) \odot Q_l e_{l+1}$, hidden updates times $\beta$.
+    r"""Changes to first order in the step: $e_l = f'(Q_l h_{l+1}) \odot Q_l e_{l+1}$, from $e_L = \beta (t - h_L)$.
 
-    Sample by sample in NumPy, chains of tanh units only. Returns {weight: change}, the step itself taken out.
+    Sample by sample in NumPy, chains of tanh units only. Returns {weight: change}.
     """
     depth, total = network.output, {}
     for sample, target in zip(x, teacher):
@@ -34,9 +34,9 @@ def decoders(network, weights, x, teacher, constants):
             potential = weights[f"W_{k}_{k - 1}"] @ rates[-1] + weights[f"b_{k}"]
             rates.append(np.tanh(potential) if k < depth else potential)
             slopes.append(1 - np.tanh(potential) ** 2 if k < depth else np.ones_like(potential))
-        error = target - rates[-1]
+        error = constants["step"] * (target - rates[-1])
         for k in range(depth, 0, -1):
-            post = slopes[k] * error
+            post = slopes[k] * error / (constants["step"] if k == depth else 1)
             total[f"W_{k}_{k - 1}"] = total.get(f"W_{k}_{k - 1}", 0) + np.outer(post, rates[k - 1]) / len(x)
             total[f"b_{k}"] = total.get(f"b_{k}", 0) + post / len(x)
             if k > 1:
@@ -72,6 +72,6 @@ difference_target_propagation = Rule(
         mismatch = teacher - rate
     """,
     plasticity={"W": "mismatch_post * rate_pre"},
-    limit=Limit("step", equals=decoders, order=1, scale=1),
+    limit=Limit("step", equals=decoders, order=1),
     own=decoders,
 )

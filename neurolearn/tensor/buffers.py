@@ -1,13 +1,15 @@
 """Values as torch calls that write into static buffers: each is computed once, when first read, in a place of its own.
 
-A value is an ``Expr`` whose names are variables. Beside the language's kinds there are: product, a signal through a matrix
-(value: its name, and whether it is read backwards); outer, the mean over the batch of post (x) pre; full, a smaller value
-spread over a shape; torch, text to be filled in. Signals are (batch, units), and vectors if the batch is 1.
+A value is an ``Expr`` whose names are variables. Beside the language's kinds there are: product, a signal through a
+matrix (value: its name, and whether it is read backwards); outer, the mean over the batch of post (x) pre; full, a
+smaller value spread over a shape; torch, text to be filled in; and the calls mean (over the batch) and float (of a
+comparison). Signals are (batch, units), and vectors if the batch is 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -41,6 +43,11 @@ def product_of(factors: Sequence[Expr]) -> Expr:
     for factor in factors:
         result = factor if result == ONE else result if factor == ONE else Expr("*", None, (result, factor))
     return result
+
+
+def sum_of(terms: Sequence[Expr]) -> Expr:
+    """The terms added up."""
+    return reduce(lambda a, b: Expr("+", None, (a, b)), terms)
 
 
 def simple(expr: Expr) -> Expr:
@@ -94,7 +101,7 @@ class Buffers:
             case "outer":
                 return tuple(self.shape_of(a)[-1] for a in expr.args)
         shape = np.broadcast_shapes(*map(self.shape_of, expr.args))
-        return (*shape[:-1], 1) if expr.value == "sum" else shape
+        return (*shape[:-1], 1) if expr.value == "sum" else shape[1:] if expr.value == "mean" else shape
 
     def full(self, expr: Expr, shape: Shape) -> Expr:
         """The value, spread over the shape if it is smaller."""
@@ -117,7 +124,8 @@ class Buffers:
 
     def parts(self, whole: str, pieces: dict[str, int], compute: Callable[[], None], comment: str) -> list[Expr]:
         """Signals side by side in one buffer, which ``compute`` fills."""
-        self._allocate(whole, self.rows(sum(pieces.values())))
+        self.shape[whole] = self.rows(sum(pieces.values()))
+        self._allocate(whole)
         comma = "," if len(pieces) == 1 else ""
         self.static.append(f"{', '.join(pieces)}{comma} = {whole}.split({[*pieces.values()]}, dim=-1)")
         self._pending[whole] = compute, comment
@@ -157,16 +165,14 @@ class Buffers:
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
-    def _allocate(self, name: str, shape: Shape, dtype: str = "dtype") -> None:
-        self.shape[name] = shape
-        self.static.append(f"{name} = torch.empty({shape}, dtype={dtype}, device=device)")
+    def _allocate(self, name: str, dtype: str = "dtype") -> None:
+        self.static.append(f"{name} = torch.empty({self.shape[name]}, dtype={dtype}, device=device)")
 
     def _fill(self, expr: Expr, out: str) -> None:
         if expr.kind == "full" and expr.args[0].kind == "number":
             number = self.read(expr.args[0])
             self.static.append(f"{out} = torch.full({expr.value}, {number}, dtype=dtype, device=device)")
             return
-        self._allocate(out, self.shape_of(expr), "torch.bool" if expr.kind in COMPARISONS else "dtype")
         match expr.kind:
             case "+" | "-":
                 self._sum(expr, out)
@@ -184,6 +190,7 @@ class Buffers:
                 self._call(expr, out)
             case _:
                 self._binary(expr, out)
+        self._allocate(out, "torch.bool" if expr.kind in COMPARISONS else "dtype")
 
     def _tensor(self, expr: Expr) -> str:
         return self.read(Expr("full", (), (expr,)) if expr.kind == "number" else expr)
@@ -197,7 +204,7 @@ class Buffers:
             self._binary(expr.args[0], out)
             return
         read = self.read if expr.value == "clamp_min" else self._tensor
-        more = {"softmax": ", -1", "sum": ", -1, keepdim=True"}.get(expr.value, "")
+        more = {"softmax": ", -1", "sum": ", -1, keepdim=True", "mean": ", 0"}.get(expr.value, "")
         self.put(f"torch.{expr.value}({', '.join(map(read, expr.args))}{more}, out={out})")
 
     def _onto(self, start: str, function: str, arguments: str, out: str) -> str:
@@ -224,7 +231,7 @@ class Buffers:
         for c, product in products:
             start = self._product(start, c, product, out)
         for c, name in others:
-            start = self._onto(start, "add", f"{name}{_alpha(c)}", out)
+            start = self._onto(start, "sub" if c == -1 else "add", name if c == -1 else f"{name}{_alpha(c)}", out)
         shift = sum(c for c, rest in terms if rest == ONE)
         if shift or start != out:
             self._onto(start, "add", repr(shift), out)
@@ -243,7 +250,7 @@ class Buffers:
             self._product(None, c, rest, out)
             return
         factors = _factors(rest)
-        gates = (self._gate(factor, product_of([f for f in factors if f is not factor]), out) for factor in factors)
+        gates = (self._gate(f, product_of(factors[:i] + factors[i + 1:]), out) for i, f in enumerate(factors))
         start, names = out, []
         if gate := next(filter(None, gates), ""):
             self.put(gate)

@@ -77,9 +77,11 @@ class Reference:
             for text, comment in plasticity.lines(program, plastic, lambda side, name, cell: f"{name}_{cell}"):
                 self._put(text, comment)
 
-    def _signal(self, node: Node, phase: str, indent: int = 4, expanded: bool = False) -> None:
-        line = self.program.cells[node.cell].signal(node.name).lines[phase]
-        self._put(f"{node.name}_{node.cell} = {self._text(node, phase)}", line, indent)
+    def _signal(self, node: Node, phase: str, indent: int = 4) -> None:
+        cell, text = self.program.cells[node.cell], self._text(node, phase)
+        if self.program.form(node, phase).names() <= {*self.program.constants, *cell.biases}:  # for all samples alike
+            text = f"given['data_0'].new_zeros(n, {cell.size}) + {text}"
+        self._put(f"{node.name}_{node.cell} = {text}", cell.signal(node.name).lines[phase], indent)
 
     def _text(self, node: Node, phase: str) -> str:
         cell = self.program.cells[node.cell]

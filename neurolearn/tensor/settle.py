@@ -8,11 +8,11 @@ import torch
 
 from neurolearn.errors import SettlingError
 
-
+Flow = Callable[[torch.Tensor, int], torch.Tensor]
 ROWS = 1024  # of one stacked evaluation: its temporaries then stay in the cache, and memory does not grow with size
 
 
-def settle(flow: Callable[[torch.Tensor, int], torch.Tensor], batch: int, size: int, like: torch.Tensor) -> torch.Tensor:
+def settle(flow: Flow, batch: int, size: int, like: torch.Tensor) -> torch.Tensor:
     """State z (batch, size) with flow(z) = 0.
 
     flow(z, copies) gives dz/dt (copies * batch, size) for ``copies`` stacked copies of the batch. The first Newton step
@@ -40,7 +40,7 @@ def settle(flow: Callable[[torch.Tensor, int], torch.Tensor], batch: int, size: 
 class _Newton:
     """Newton steps with one Jacobian (batch, size, size), factorised once; a singular one shows in the residual."""
 
-    def __init__(self, flow, jacobian: torch.Tensor):
+    def __init__(self, flow: Flow, jacobian: torch.Tensor):
         self.flow = flow
         self.lower_upper, self.pivots, _ = torch.linalg.lu_factor_ex(jacobian)
 
@@ -50,7 +50,7 @@ class _Newton:
         return state, self.flow(state, 1)
 
 
-def _displaced(flow, start: torch.Tensor) -> torch.Tensor:
+def _displaced(flow: Flow, start: torch.Tensor) -> torch.Tensor:
     """Jacobian (batch, size, size) of an affine flow: its images of the unit vectors, less ``start``, that of 0."""
     batch, size = start.shape
     units = torch.eye(size, dtype=start.dtype, device=start.device)
@@ -61,7 +61,8 @@ def _displaced(flow, start: torch.Tensor) -> torch.Tensor:
     return torch.cat(columns).permute(1, 2, 0)
 
 
-def _nonlinear(flow, state, goal, relax: int = 400, steps: int = 40):
+def _nonlinear(flow: Flow, state: torch.Tensor, goal: torch.Tensor, relax: int = 400, steps: int = 40):
+    """State and residual after a relaxation and Newton steps, each with a Jacobian of its own; nan is given up."""
     for _ in range(relax):
         state = state + 0.1 * flow(state, 1)
     value = flow(state, 1)

@@ -1,0 +1,171 @@
+"""``neurolearn rules``: what each rule is, and what it asks of a brain."""
+
+from __future__ import annotations
+
+import logging
+from textwrap import dedent
+from typing import Annotated
+
+import typer
+
+from neurolearn.changes import REALISATIONS
+from neurolearn.cli.inputs import JsonPlace, activation_of, one_of, rules_of, sizes_of
+from neurolearn.cli.output import Output
+from neurolearn.errors import InputError
+from neurolearn.ledger import Ledger
+from neurolearn.ledger import ledger as ledger_of
+from neurolearn.network import mlp
+from neurolearn.program import lower
+from neurolearn.rule import Identity, Limit, Rule, Tied
+
+SIZES = "4-5-4-3"
+
+
+def rules(
+    names: Annotated[list[str] | None, typer.Argument(
+        metavar="NAME", show_default=False,
+        help="Rules to show in full: names of the catalogue, path/to/file.py:name, or all.")] = None,
+    json_to: JsonPlace = None,
+    source: Annotated[str | None, typer.Option(
+        "--source", metavar="REALISATION", show_default=False,
+        help=f"Print the source that is executed for the named rules: {', '.join(REALISATIONS)}.")] = None,
+    sizes: Annotated[str, typer.Option(
+        "--sizes", metavar="N-N-...", help="Units of each layer of the network that ledger and source are made for.",
+    )] = SIZES,
+    activation: Annotated[str, typer.Option(
+        "--activation", metavar="NAME", help="Activation of its hidden layers.")] = "tanh",
+) -> None:
+    """List the rules with their plausibility ledgers, computed from their equations.
+
+    The ledger says what a rule asks of a brain: whose weights travel, how often one weight is needed, how many phases
+    there are, what an axon must carry. Name rules to see their equations and whole ledgers, or the very source that a
+    realisation runs.
+
+    \b
+        neurolearn rules
+        neurolearn rules difference_target_propagation
+        neurolearn rules my_rules.py:my_rule --source tensor.rate --sizes 8-6-3
+    """
+    network = mlp(sizes_of(sizes), activation_of(activation))
+    if source is not None:
+        one_of("--source", source, REALISATIONS)
+        if not names:
+            example = f"neurolearn rules backprop --source {source}"
+            raise InputError(f"--source is {source!r} without a rule; give NAME, for example {example}.")
+    chosen, output = rules_of(names, "NAME"), Output(json_to)
+    ledgers = [ledger_of(lower(rule, network), rule) for rule in chosen]
+    if source:  # a circuit is built to be printed, not run, and Brian2 would warn of that
+        logging.getLogger("brian2.core.base").setLevel(logging.ERROR)
+    texts = [rule.source(source, network) if source else None for rule in chosen]
+    if source:
+        for text in texts:
+            output.console.print(text.rstrip("\n"), soft_wrap=True)
+    elif names:
+        for rule, made in zip(chosen, ledgers, strict=True):
+            _show(output, rule, made)
+    else:
+        _list(output, chosen, ledgers)
+    output.json({"network": str(network), "rules": [
+        {**_json(rule, made), **({"source": {source: text}} if source else {})}
+        for rule, made, text in zip(chosen, ledgers, texts, strict=True)
+    ]})
+
+
+def _list(output: Output, chosen: list[Rule], ledgers: list[Ledger]) -> None:
+    sources = [(rule.reference or "none given", ", ".join(feedback(rule)) or "none") for rule in chosen]
+    output.table(
+        "The rules", ("rule", "source", "feedback", "stated limit"),
+        [(rule.name, *source, limit(rule)) for rule, source in zip(chosen, sources, strict=True)],
+        f"Realisations of every rule: {', '.join(REALISATIONS)}.")
+    output.table(
+        f"What they ask of a brain, on {ledgers[0].network}",
+        ("rule", "weight transport", "copies", "phases", "signed axons", "extra axons", "f' of", "broadcasts", "noise"),
+        [(made.rule, *summary(made).values()) for made in ledgers],
+        "copies: synapse sets of one weight beyond the first. signed axons: signals sent that can be negative. extra "
+        "axons: of a unit, beside that of its rate. noise: phases. Whole ledgers: neurolearn rules NAME.")
+
+
+def _show(output: Output, rule: Rule, made: Ledger) -> None:
+    output.print(f"\n{rule.name}", style="bold")
+    output.print(rule.reference or "no reference given")
+    output.print(f"Limit: {limit(rule)}.")
+    if isinstance(rule.limit, Limit) and rule.limit.equals.__doc__:
+        output.print(f"  {rule.limit.equals.__name__}: {rule.limit.equals.__doc__.strip().splitlines()[0]}")
+    output.table(
+        "Equations", ("phase", "where", "text"),
+        [(phase, where, "\n".join(lines)) for phase, where, lines in equations(rule)],
+        "On top of: potential = W(rate_below) + b; rate = f(potential); slope = df(potential); input: rate = data.")
+    output.table(f"Ledger on {made.network}", ("what", "how"), made.rows())
+
+
+def summary(made: Ledger) -> dict[str, str]:
+    """The ledger in a few words for each column of the list."""
+    copies: dict[str, int] = {}
+    for weight, count in made.copies.items():
+        pathway = weight.rsplit("_", 2)[0]
+        copies[pathway] = max(count, copies.get(pathway, 0))
+    short = {
+        "transport": [f"{name}: {how.removesuffix(', held for ever')}" for name, how in made.transport.items()],
+        "copies": [f"{name} +{count}" for name, count in copies.items()],
+        "phases": [str(len(made.phases))],
+        "signed_axons": dict.fromkeys(name for names in made.signed.values() for name in names),
+        "extra_axons": [f"{kind} {len(names)}" for kind, names in made.error_cells.items()],
+        "slope": [{"own": "own cell", "other": "others"}.get(who, who) for who in made.slope],
+        "broadcasts": list(made.broadcasts),
+        "noise": dict.fromkeys(phase for phases in made.noise.values() for phase in phases),
+    }
+    return {label: ", ".join(words) or "none" for label, words in short.items()}
+
+
+def feedback(rule: Rule) -> list[str]:
+    """Pathways that do not come from below, each with where it comes from."""
+    return [f"{name} from {path.source}" for name, path in rule.pathways.items() if path.source != "below"]
+
+
+def limit(rule: Rule) -> str:
+    """The rule's stated limit as a clause."""
+    stated = rule.limit
+    if stated is None:
+        return "none stated"
+    if isinstance(stated, Identity):
+        words = {"transpose": "the transpose of W", "path transpose": "the transpose of all W multiplied on the way up"}
+        given = [f"{name} is {words.get(how, how)}" for name, how in stated.set.items()]
+        given += ["units are linear"] if stated.linear else []
+        return f"equals {stated.equals} to {stated.tolerance:.0e}" + (f" where {' and '.join(given)}" if given else "")
+    towards = getattr(stated.equals, "__name__", "its reference")
+    return f"tends to {towards} as {stated.parameter} goes to 0, with order {stated.order:g}"
+
+
+def equations(rule: Rule) -> list[tuple[str, str, list[str]]]:
+    """(phase, where, lines) of all that the rule says; pathways, constants and broadcasts belong to "all" phases."""
+    rows = [("all", f"pathway {name}", [_pathway(path)]) for name, path in rule.pathways.items()]
+    rows += [("all", what, [f"{name} = {value:g}" for name, value in getattr(rule, what).items()])
+             for what in ("constants", "times") if getattr(rule, what)]
+    rows += [("all", f"broadcast {name}", [text]) for name, text in rule.broadcast.items()]
+    for name, phase in rule.all_phases().items():
+        texts = {kind: getattr(phase, kind) for kind in ("input", "hidden", "output")}
+        rows += [(name, kind, _lines(text)) for kind, text in texts.items() if text.strip()]
+        rows += [(name, f"change of {weight}", _lines(text)) for weight, text in phase.plasticity.items()]
+    return rows
+
+
+def _pathway(path) -> str:
+    weights = path.weights
+    if isinstance(weights, Tied):
+        how = f"{weights.how} of {weights.of} for ever"
+    else:
+        named = callable(weights) and hasattr(weights, "__name__")
+        how = f"drawn by {weights.__name__ if named else weights}"
+    return f"from {path.source}, {how}" + (f", with bias {path.bias}" if path.bias else "")
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in dedent(text).strip().splitlines() if line.strip()]
+
+
+def _json(rule: Rule, made: Ledger) -> dict:
+    return {
+        "name": rule.name, "reference": rule.reference, "feedback": feedback(rule), "limit": limit(rule),
+        "realisations": REALISATIONS, "summary": summary(made), "ledger": made.json(),
+        "equations": [{"phase": phase, "where": where, "lines": lines} for phase, where, lines in equations(rule)],
+    }
