@@ -11,14 +11,43 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 _HOME = {
-    "Rule": "rule", "Phase": "rule", "Pathway": "rule", "Tied": "rule", "Normal": "rule", "Uniform": "rule", "Mean": "rule",
-    "Identity": "rule", "Limit": "rule", "Network": "network", "Connection": "network", "mlp": "network", "lif": "activations",
-    "leaky_relu": "activations", "Timing": "timing", "update": "changes", "WeightChange": "changes", "verify": "edges",
-    "NeurolearnError": "errors", "InputError": "errors", "RuleError": "errors", "SettlingError": "errors",
+    "Rule": "rule",
+    "Phase": "rule",
+    "Pathway": "rule",
+    "Tied": "rule",
+    "Normal": "rule",
+    "Uniform": "rule",
+    "Mean": "rule",
+    "Identity": "rule",
+    "Limit": "rule",
+    "Network": "network",
+    "Connection": "network",
+    "mlp": "network",
+    "lif": "activations",
+    "leaky_relu": "activations",
+    "Timing": "timing",
+    "update": "changes",
+    "WeightChange": "changes",
+    "verify": "edges",
+    "NeurolearnError": "errors",
+    "InputError": "errors",
+    "RuleError": "errors",
+    "SettlingError": "errors",
     "SaturationError": "errors",
 }
-_MODULES = ("activations", "circuit", "compare", "data", "ledger", "observer", "rules", "streams", "tensor", "timescales",
-            "training")
+_MODULES = (
+    "activations",
+    "circuit",
+    "compare",
+    "data",
+    "ledger",
+    "observer",
+    "rules",
+    "streams",
+    "tensor",
+    "timescales",
+    "training",
+)
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

@@ -58,14 +58,29 @@ def prepare(rule: Rule, network: Network, x, teacher, weights=None, *, seed: int
     start = streams.initial_weights(program, rule.pathways, seed, bias)
     for name, value in (weights or {}).items():
         if name in start and np.shape(value) != start[name].shape:
-            raise InputError(f"weight {name} has shape {np.shape(value)}; this network needs (to, from) = {start[name].shape}.")
+            raise InputError(
+                f"weight {name} has shape {np.shape(value)}; this network needs (to, from) = {start[name].shape}."
+            )
     start |= {n: np.asarray(v, float) for n, v in (weights or {}).items() if n in start}
     return program, start, streams.given(program, x, teacher, seed=seed, held=held)
 
 
-def update(rule: Rule, network: Network, x, teacher, weights: Mapping[str, np.ndarray] | None = None, *,
-           realisation: str = "tensor.rate", seed: int = 0, timing: Timing | None = None, held=None,
-           placement: str = "unit", target: str = "numpy", device: str = "cpu", dtype: str = "float64") -> WeightChange:
+def update(
+    rule: Rule,
+    network: Network,
+    x,
+    teacher,
+    weights: Mapping[str, np.ndarray] | None = None,
+    *,
+    realisation: str = "tensor.rate",
+    seed: int = 0,
+    timing: Timing | None = None,
+    held=None,
+    placement: str = "unit",
+    target: str = "numpy",
+    device: str = "cpu",
+    dtype: str = "float64",
+) -> WeightChange:
     """Weight change of a rule for one batch, in one realisation; weights stay frozen over all phases.
 
     x: (batch, inputs), teacher: (batch, outputs), held for the whole presentation. weights: {name: (to, from)}; what is
@@ -109,7 +124,9 @@ def _tensor_spiking(rule, program: Program, weights, given, timing: Timing, devi
     return WeightChange(rule.name, "tensor.spiking", changes, timing, facts)
 
 
-def default_timing(program: Program, weights, given, realisation: str, *, eps: float = 1e-9, steps: int = 2000) -> Timing:
+def default_timing(
+    program: Program, weights, given, realisation: str, *, eps: float = 1e-9, steps: int = 2000
+) -> Timing:
     """Timing that ``timescales`` finds: rate circuits settle to eps at dt = tau/10; spikes get ``steps`` per phase.
 
     Signals that would ask a coding cell for more than one spike in two steps get a smaller unit rate.
@@ -131,7 +148,11 @@ def fit_rates(program: Program, weights, given, timing: Timing, ceiling: float |
     signals = RateProgram(program, weights).signals(given)
     for cell, names in ((k, c.sent) for k, c in enumerate(program.cells)):
         for name in names:
-            peak = max(float(s[f"{name}_{cell}"].abs().max()) for p, s in signals.items() if f"{name}_{cell}" in s and p != "latched")
+            peak = max(
+                float(s[f"{name}_{cell}"].abs().max())
+                for p, s in signals.items()
+                if f"{name}_{cell}" in s and p != "latched"
+            )
             limit = (ceiling or 0.5 / timing.dt) / max(peak, 1e-12)
             if timing.rate_of(name) > limit:
                 rates[name] = min(rates.get(name, np.inf), limit)

@@ -50,8 +50,10 @@ class Options:
         inputs, classes = dataset.x_train.shape[1], dataset.y_train.shape[1]
         sizes = self.sizes or SIZES.get(self.data) or (inputs, 64, 32, classes)
         if (sizes[0], sizes[-1]) != (inputs, classes):
-            raise InputError(f"sizes is {'-'.join(map(str, sizes))}; {self.data} has {inputs} inputs and {classes} classes, "
-                             f"so it must begin with {inputs} and end with {classes}.")
+            raise InputError(
+                f"sizes is {'-'.join(map(str, sizes))}; {self.data} has {inputs} inputs and {classes} classes, "
+                f"so it must begin with {inputs} and end with {classes}."
+            )
         return mlp(sizes, self.activation)
 
 
@@ -80,9 +82,18 @@ def run(options: Options, report: Report | None = None) -> dict:
 
 
 def _settings(options: Options, network: Network) -> dict:
-    return {"rules": [r.name for r in options.rules], "data": options.data, "network": str(network), "sizes": network.sizes,
-            "activation": options.activation, "seed": options.seed, "seeds": options.seeds, "batch": BATCH, "steps": STEPS,
-            "realisations": list(options.realisations)}
+    return {
+        "rules": [r.name for r in options.rules],
+        "data": options.data,
+        "network": str(network),
+        "sizes": network.sizes,
+        "activation": options.activation,
+        "seed": options.seed,
+        "seeds": options.seeds,
+        "batch": BATCH,
+        "steps": STEPS,
+        "realisations": list(options.realisations),
+    }
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
@@ -99,10 +110,16 @@ def _train(options: Options, network: Network, dataset, result: dict, report: Re
         name = what if isinstance(what, str) else what.name
 
         def on_epoch(row: dict, done=done, name=name) -> None:
-            report("training", name, (done + min(1.0, row["epoch"] / max(1, row.get("epochs", row["epoch"] or 1)))) / len(jobs))
+            report(
+                "training",
+                name,
+                (done + min(1.0, row["epoch"] / max(1, row.get("epochs", row["epoch"] or 1)))) / len(jobs),
+            )
 
         report("training", name, done / len(jobs))
-        run_ = training.train(what, network, dataset, epochs=options.epochs, seed=seed, device=options.device, on_epoch=on_epoch)
+        run_ = training.train(
+            what, network, dataset, epochs=options.epochs, seed=seed, device=options.device, on_epoch=on_epoch
+        )
         result["training"] += run_.history
         if not isinstance(what, str):
             trained[name, seed] = run_.weights
@@ -117,15 +134,20 @@ def _load(options: Options, network: Network, seeds: list[int]) -> dict[tuple[st
     if options.weights is None:
         return {(rule.name, seed): {} for rule in options.rules for seed in seeds}
     if not options.weights.is_file():
-        raise InputError(f"--weights: there is no file {options.weights}; give a .safetensors written by an earlier compare.")
+        raise InputError(
+            f"--weights: there is no file {options.weights}; give a .safetensors written by an earlier compare."
+        )
     try:
         stored = load_file(options.weights)
     except Exception as error:
         raise InputError(f"--weights: {options.weights} is no readable .safetensors file ({error}).") from None
     plain = {name: value for name, value in stored.items() if "/" not in name}
-    return {(rule.name, seed): plain | {key.split("/")[2]: value for key, value in stored.items()
-                                        if key.startswith(f"{rule.name}/{seed}/")}
-            for rule in options.rules for seed in seeds}
+    return {
+        (rule.name, seed): plain
+        | {key.split("/")[2]: value for key, value in stored.items() if key.startswith(f"{rule.name}/{seed}/")}
+        for rule in options.rules
+        for seed in seeds
+    }
 
 
 # -- realisations ------------------------------------------------------------------------------------------------------
@@ -154,18 +176,25 @@ def stabilised(rule: Rule, network: Network, x, teacher, weights, seed: int) -> 
     """The rule with its own time constants doubled until its loops are stable with these weights, and a sentence if so."""
     factor = 1
     for _ in range(6):
-        tried = replace(rule, times={name: value * factor for name, value in rule.times.items()}) if factor > 1 else rule
+        tried = (
+            replace(rule, times={name: value * factor for name, value in rule.times.items()}) if factor > 1 else rule
+        )
         program, start, given = prepare(tried, network, x, teacher, weights, seed=seed)
         if all(m.abscissa < 0 and m.decay(0.1) > 0 for m in timescales(program, start, given)):
             times = ", ".join(f"{name} = {value:g}" for name, value in tried.times.items())
-            return tried, f"{rule.name}: {times} synaptic time constants, to keep its loop stable." if factor > 1 else ""
+            return (
+                tried,
+                f"{rule.name}: {times} synaptic time constants, to keep its loop stable." if factor > 1 else "",
+            )
         if not rule.times:
             break
         factor *= 2
     return rule, f"{rule.name}: its circuit is unstable with these weights."
 
 
-def _ideal(rule: Rule, network: Network, x, teacher, weights, seed: int, realisation: str, options: Options) -> Iterator[dict]:
+def _ideal(
+    rule: Rule, network: Network, x, teacher, weights, seed: int, realisation: str, options: Options
+) -> Iterator[dict]:
     program, start, given = prepare(rule, network, x, teacher, weights, seed=seed)
     reference = _algebra(program, start, given)
     timing, steps = None, STEPS
@@ -178,8 +207,14 @@ def _ideal(rule: Rule, network: Network, x, teacher, weights, seed: int, realisa
         "circuit.spiking": lambda: _circuit(program, start, given, timing, "spiking"),
         "tensor.spiking": lambda: _tensor_spikes(program, start, given, timing, options.device),
     }[realisation]()
-    base = {"rule": rule.name, "seed": seed, "realisation": realisation, "operating_point": "ideal", "cells": 1,
-            "steps": steps if "spiking" in realisation else None}
+    base = {
+        "rule": rule.name,
+        "seed": seed,
+        "realisation": realisation,
+        "operating_point": "ideal",
+        "cells": 1,
+        "steps": steps if "spiking" in realisation else None,
+    }
     yield from _compared(base, measured, _references(rule, network, program, start, x, teacher, reference), reference)
 
 
@@ -204,13 +239,25 @@ def _physiological(rule: Rule, network: Network, x, teacher, weights, seed: int,
     references = _references(rule, living, program, start, x, teacher, reference, own=False)
     one = fit_rates(program, start, given, physiology.timing(seed), physiology.CEILING_HZ)
     many = replace(one, cells=physiology.POPULATION)
-    runs = [("tensor.spiking", 1, lambda: _tensor_spikes(program, start, given, one, options.device)),
-            ("tensor.spiking", physiology.POPULATION, lambda: _tensor_spikes(program, start, given, many, options.device, 1))]
+    runs = [
+        ("tensor.spiking", 1, lambda: _tensor_spikes(program, start, given, one, options.device)),
+        (
+            "tensor.spiking",
+            physiology.POPULATION,
+            lambda: _tensor_spikes(program, start, given, many, options.device, 1),
+        ),
+    ]
     if "circuit.spiking" in options.realisations:
         runs.append(("circuit.spiking", 1, lambda: _circuit(program, start, given, one, "spiking")))
     for realisation, cells, measure in runs:
-        base = {"rule": rule.name, "seed": seed, "realisation": realisation, "operating_point": "physiological", "cells": cells,
-                "steps": physiology.SETTLE + physiology.WINDOW}
+        base = {
+            "rule": rule.name,
+            "seed": seed,
+            "realisation": realisation,
+            "operating_point": "physiological",
+            "cells": cells,
+            "steps": physiology.SETTLE + physiology.WINDOW,
+        }
         yield from _compared(base, measure(), references, reference)
 
 
@@ -235,10 +282,14 @@ def _tensor_spikes(program, weights, given, timing: Timing, device: str, count: 
     simulation = SpikingProgram(program, weights, timing, kind="fused", device=device)
     repeats = [{n: c.cpu().numpy() for n, c in r.items()} for r in simulation.repeats(many, count)]
     a = simulation.activity
-    return Measured(repeats, {"spikes": a.spikes / count, "seconds": a.seconds, "mean_hz": a.mean_hz, "max_hz": a.max_hz})
+    return Measured(
+        repeats, {"spikes": a.spikes / count, "seconds": a.seconds, "mean_hz": a.mean_hz, "max_hz": a.max_hz}
+    )
 
 
-def _references(rule: Rule, network: Network, program, weights, x, teacher, algebra, own: bool = True) -> dict[str, dict]:
+def _references(
+    rule: Rule, network: Network, program, weights, x, teacher, algebra, own: bool = True
+) -> dict[str, dict]:
     found = {"tensor.rate": algebra}
     if own and rule.own:
         found["own"] = rule.own(network, weights, x, teacher, program.constants)
@@ -255,15 +306,22 @@ def _compared(base: dict, measured: Measured, references: Mapping[str, dict], al
         for layer, target in compare.by_layer(reference).items():
             estimate = compare.corrected_cosine([r[layer] for r in repeats], target) if len(repeats) > 1 else None
             yield {
-                **base, "layer": layer, "reference": name,
-                "angle_deg": compare.angle(mean[layer], target), "cosine": compare.cosine(mean[layer], target),
-                "cosine_corrected": estimate.value if estimate else None, "ci_low": estimate.low if estimate else None,
-                "ci_high": estimate.high if estimate else None, "n_repeats": len(repeats),
+                **base,
+                "layer": layer,
+                "reference": name,
+                "angle_deg": compare.angle(mean[layer], target),
+                "cosine": compare.cosine(mean[layer], target),
+                "cosine_corrected": estimate.value if estimate else None,
+                "ci_low": estimate.low if estimate else None,
+                "ci_high": estimate.high if estimate else None,
+                "n_repeats": len(repeats),
                 "norm_ratio": compare.norm_ratio(mean[layer], target),
                 "sign_agreement": compare.sign_agreement(mean[layer], target),
                 "relative_error_to_tensor_rate": compare.relative_error(mean[layer], exact[layer]),
-                "seconds_simulated": facts.get("seconds"), "mean_rate_hz": facts.get("mean_hz"),
-                "max_rate_hz": facts.get("max_hz"), "spikes_per_update": facts.get("spikes"),
+                "seconds_simulated": facts.get("seconds"),
+                "mean_rate_hz": facts.get("mean_hz"),
+                "max_rate_hz": facts.get("max_hz"),
+                "spikes_per_update": facts.get("spikes"),
             }
 
 
@@ -276,8 +334,11 @@ def _write(options: Options, result: dict, trained) -> dict:
     from neurolearn import figures
 
     files = {"json": options.out / "comparison.json", "png": options.out / "comparison.png"}
-    weights = {f"{rule}/{seed}/{name}": np.ascontiguousarray(value)
-               for (rule, seed), found in trained.items() for name, value in found.items()}
+    weights = {
+        f"{rule}/{seed}/{name}": np.ascontiguousarray(value)
+        for (rule, seed), found in trained.items()
+        for name, value in found.items()
+    }
     if weights and options.train:
         files["weights"] = options.out / "weights.safetensors"
         save_file(weights, files["weights"])

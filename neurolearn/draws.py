@@ -83,8 +83,10 @@ def poisson(program: Program, timing: Timing, given: Mapping[str, np.ndarray], s
         _check_is_data(program.cells[code.cell], code.signal)
         chance = np.abs(value) * code.unit_rate * timing.dt
         if chance.max(initial=0.0) > 0.5:
-            raise InputError(f"Poisson input: {code.signal} reaches {np.abs(value).max():.3g}, {chance.max():.2g} spikes a "
-                             "step; lower unit_rate or dt to stay below 0.5.")
+            raise InputError(
+                f"Poisson input: {code.signal} reaches {np.abs(value).max():.3g}, {chance.max():.2g} spikes a "
+                "step; lower unit_rate or dt to stay below 0.5."
+            )
         rng = stream(timing.seed, "poisson", code.signal)
         trains[f"{code.signal}_{code.cell}"] = (rng.random((steps, *value.shape)) < chance) * np.sign(value)
     return trains
@@ -96,6 +98,8 @@ def _check_is_data(cell: Cell, signal: str) -> None:
         forms = set(cell.signal(name).forms.values()) if cell.has(name) else set()
         form = next(iter(forms)) if len(forms) == 1 else None
         if form is None or form.kind != "name":
-            raise InputError(f"Poisson encoding needs input signals that are the data; {signal!r} is computed. Use "
-                             "encoding='regular'.")
+            raise InputError(
+                f"Poisson encoding needs input signals that are the data; {signal!r} is computed. Use "
+                "encoding='regular'."
+            )
         name = str(form.value)

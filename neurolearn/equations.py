@@ -17,11 +17,29 @@ from neurolearn.errors import RuleError
 
 FUNCTIONS = {"f": 1, "df": 1, "exp": 1, "log": 1, "sqrt": 1, "abs": 1, "tanh": 1, "where": 3, "sum": 1}
 WHERE = ("above", "below", "output", "here")
-SUFFIXES = WHERE + ("pre", "post")
+SUFFIXES = (*WHERE, "pre", "post")
 OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 COMPARISONS = {ast.Lt: "<", ast.Gt: ">", ast.LtE: "<=", ast.GtE: ">="}
-PREFIXES = ("I_", "S_", "v_", "mean_", "sent_", "held_", "noise_", "in_", "during_", "change_", "filtered_", "rest_",
-            "jump_", "left_", "apical_", "spikes_", "tau_I_", "unit_")  # what the circuits call their own
+PREFIXES = (
+    "I_",
+    "S_",
+    "v_",
+    "mean_",
+    "sent_",
+    "held_",
+    "noise_",
+    "in_",
+    "during_",
+    "change_",
+    "filtered_",
+    "rest_",
+    "jump_",
+    "left_",
+    "apical_",
+    "spikes_",
+    "tau_I_",
+    "unit_",
+)  # what the circuits call their own
 RESERVED = frozenset(
     # Brian2's variables, functions and the units it reads as names; what its objects are made of; what the printed
     # programs call their own; what softmax brings
@@ -125,7 +143,7 @@ class Reader:
             self.check_name(name, replace(start, column=match.start("left")))
         if word and derivative:
             raise start.error(f"{word} keeps or sets a value; write '{word} {name} = ...'.", self.rule)
-        expr = self.expression(line[match.end():], replace(start, column=match.end()))
+        expr = self.expression(line[match.end() :], replace(start, column=match.end()))
         if word == "latch" and expr.kind != "name":
             raise expr.span.error("latch keeps one signal of the same unit: write 'latch y = x'.", self.rule)
         return Statement(word if word == "latch" else "differential" if derivative else "algebraic", name, expr, start)
@@ -134,12 +152,19 @@ class Reader:
         """Refuses what is no name, what a simulator uses for itself and what means something else in this rule."""
         if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
             raise span.error(f"{name!r} is no name; use letters, digits and _, beginning with a letter.", self.rule)
-        if (name in RESERVED or name in FUNCTIONS or keyword.iskeyword(name) or name.endswith("_")
-                or name.startswith(PREFIXES)):
+        if (
+            name in RESERVED
+            or name in FUNCTIONS
+            or keyword.iskeyword(name)
+            or name.endswith("_")
+            or name.startswith(PREFIXES)
+        ):
             raise span.error(f"the name {name!r} is taken by the simulators; choose another.", self.rule)
         for suffix in SUFFIXES:
             if name.endswith("_" + suffix):
-                raise span.error(f"{name!r} ends in _{suffix}, which says where a signal comes from; rename.", self.rule)
+                raise span.error(
+                    f"{name!r} ends in _{suffix}, which says where a signal comes from; rename.", self.rule
+                )
         if re.search(r"_\d+$", name):
             raise span.error(f"{name!r} ends as the programs number their layers; leave the last _ out.", self.rule)
         if name in self.pathways or name in self.taken:
@@ -156,7 +181,7 @@ class Reader:
         return self._node(tree, start)
 
     def _node(self, node: ast.AST, start: Span, *, test: bool = False) -> Expr:
-        before = start.line[start.column:].encode()[: node.col_offset].decode()  # ast counts bytes
+        before = start.line[start.column :].encode()[: node.col_offset].decode()  # ast counts bytes
         span = replace(start, column=start.column + len(before))
         match node:
             case ast.Constant(value=int() | float()) if not isinstance(node.value, bool) and node.value < 1e300:
@@ -175,7 +200,9 @@ class Reader:
                 return self._call(node, span, start)
         raise span.error(
             f"{ast.unparse(node)!r} ({type(node).__name__.lower()}) is not part of the language; use numbers, signals, "
-            f"+ - * / **, {', '.join(FUNCTIONS)} and pathways; one comparison, inside where.", self.rule)
+            f"+ - * / **, {', '.join(FUNCTIONS)} and pathways; one comparison, inside where.",
+            self.rule,
+        )
 
     def _call(self, node: ast.Call, span: Span, start: Span) -> Expr:
         name = node.func.id

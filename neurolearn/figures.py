@@ -19,8 +19,16 @@ def new(rows: int, columns: int, width: float, height: float):
     matplotlib.use("Agg", force=False)
     import matplotlib.pyplot as plt
 
-    style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10,
-             "axes.titlelocation": "left", "axes.titleweight": "bold", "legend.frameon": False, "figure.dpi": 150}
+    style = {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 10,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "legend.frameon": False,
+        "figure.dpi": 150,
+    }
     with plt.rc_context(style):
         return plt.subplots(rows, columns, figsize=(width, height), layout="constrained")
 
@@ -45,8 +53,13 @@ def comparison(result: dict, path: str | Path) -> Path:
     _realisations(axes[1, 0], result, colour)
     _operating_point(axes[1, 1], result, colour)
     s = result["settings"]
-    figure.suptitle(f"{s['data']}, {s['network']}, seed {s['seed']}" + (f" and {s['seeds'] - 1} more" if s["seeds"] > 1 else ""),
-                    fontsize=9, color=GREY, x=0.995, ha="right")
+    figure.suptitle(
+        f"{s['data']}, {s['network']}, seed {s['seed']}" + (f" and {s['seeds'] - 1} more" if s["seeds"] > 1 else ""),
+        fontsize=9,
+        color=GREY,
+        x=0.995,
+        ha="right",
+    )
     return save(figure, path)
 
 
@@ -80,6 +93,7 @@ def _angles(axis, result: dict, colour: dict) -> None:
         mine = [r for r in result["training"] if r["rule"] == name and r.get("angle_to_backprop_deg")]
         layers = sorted({int(k) for r in mine for k in r["angle_to_backprop_deg"]})[:-1]
         for layer, line in zip(layers, ("-", "--", ":", "-."), strict=False):
+
             def value(r: dict, layer=layer) -> float:
                 angles = r["angle_to_backprop_deg"]
                 found = angles.get(layer, angles.get(str(layer)))
@@ -87,9 +101,13 @@ def _angles(axis, result: dict, colour: dict) -> None:
 
             axis.plot(*_curve(mine, value), line, color=c, lw=1.4)
     axis.axhline(90, color=GREY, lw=0.8)
-    axis.text(0.99, 90, "orthogonal", color=GREY, fontsize=8, ha="right", va="bottom", transform=axis.get_yaxis_transform())
+    axis.text(
+        0.99, 90, "orthogonal", color=GREY, fontsize=8, ha="right", va="bottom", transform=axis.get_yaxis_transform()
+    )
     axis.set(xlabel="epoch", ylabel="angle to backprop (degrees)", ylim=(-3, 105))
-    axis.text(0.99, 0.02, "hidden layer 1 solid, 2 dashed", color=GREY, fontsize=8, ha="right", transform=axis.transAxes)
+    axis.text(
+        0.99, 0.02, "hidden layer 1 solid, 2 dashed", color=GREY, fontsize=8, ha="right", transform=axis.transAxes
+    )
 
 
 def _worst(rows: Sequence[dict], key: str) -> float:
@@ -105,11 +123,22 @@ def _realisations(axis, result: dict, colour: dict) -> None:
         for shift, (kind, mark) in zip((0.2, 0.0, -0.2), MARKS.items(), strict=True):
             mine = [r for r in rows if r["rule"] == name and r["realisation"] == kind]
             if mine:
-                axis.plot(max(_worst(mine, "relative_error_to_tensor_rate"), 1e-16), k + shift, mark, color=colour[name], ms=5,
-                          mfc="white" if kind == "circuit.rate" else colour[name])
+                axis.plot(
+                    max(_worst(mine, "relative_error_to_tensor_rate"), 1e-16),
+                    k + shift,
+                    mark,
+                    color=colour[name],
+                    ms=5,
+                    mfc="white" if kind == "circuit.rate" else colour[name],
+                )
     for kind, mark in MARKS.items():
         axis.plot([], [], mark, color="#444444", mfc="white" if kind == "circuit.rate" else "#444444", ms=5, label=kind)
-    axis.set(xscale="log", xlabel="relative error of the weight change, worst layer", xlim=(1e-13, 2), ylim=(-0.6, len(names) - 0.4))
+    axis.set(
+        xscale="log",
+        xlabel="relative error of the weight change, worst layer",
+        xlim=(1e-13, 2),
+        ylim=(-0.6, len(names) - 0.4),
+    )
     axis.set_yticks(range(len(names)), [_name(n) for n in names])
     axis.grid(axis="x", color="#eeeeee")
     axis.legend(fontsize=8, loc="lower left")
@@ -126,16 +155,33 @@ def _operating_point(axis, result: dict, colour: dict) -> None:
             angles = [r["angle_deg"] for r in mine if r["angle_deg"] is not None]
             if angles:
                 axis.plot([min(angles), max(angles)], [k + shift] * 2, color=colour[name], lw=1)
-                axis.plot(angles, [k + shift] * len(angles), "D" if kind == "circuit.spiking" else "o", ms=4.5,
-                          color=colour[name], mfc=fill or colour[name])
+                axis.plot(
+                    angles,
+                    [k + shift] * len(angles),
+                    "D" if kind == "circuit.spiking" else "o",
+                    ms=4.5,
+                    color=colour[name],
+                    mfc=fill or colour[name],
+                )
     axis.plot([], [], "D", color="#444444", mfc="white", ms=4.5, label="circuit, 1 cell per unit")
     axis.plot([], [], "o", color="#444444", ms=4.5, label="tensor, 20 cells per unit")
     axis.axvline(90, color=GREY, lw=0.8)
-    axis.set(xlabel="angle to the rate network of the same cells (degrees), each layer", xlim=(0, 125), ylim=(-0.6, len(names) - 0.4))
+    axis.set(
+        xlabel="angle to the rate network of the same cells (degrees), each layer",
+        xlim=(0, 125),
+        ylim=(-0.6, len(names) - 0.4),
+    )
     axis.set_yticks(range(len(names)), [_name(n) for n in names])
     if hz:
-        axis.text(0.99, 0.02, f"LIF cells, mean {np.mean(hz):.0f} Hz; reported, not judged", color=GREY, fontsize=8, ha="right",
-                  transform=axis.transAxes)
+        axis.text(
+            0.99,
+            0.02,
+            f"LIF cells, mean {np.mean(hz):.0f} Hz; reported, not judged",
+            color=GREY,
+            fontsize=8,
+            ha="right",
+            transform=axis.transAxes,
+        )
     axis.legend(fontsize=8, loc="center right")
 
 

@@ -69,10 +69,15 @@ class Ledger:
             "signed signals on an axon": _listed(self.signed),
             "further axons per unit": "; ".join(axons),
             "slope f'": " and ".join(whose[who] for who in self.slope),
-            "broadcasts": _listed(self.broadcasts), "noise": _listed(self.noise), "teacher": _listed(self.teacher),
+            "broadcasts": _listed(self.broadcasts),
+            "noise": _listed(self.noise),
+            "teacher": _listed(self.teacher),
             "trial clock": "; ".join(self.trial_clock),
-            **{f"change of {w} depends on": f"{', '.join(sorted(all_)) or 'no weight'}; with what arrives held: "
-               f"{', '.join(sorted(self.depends_given[w])) or 'no weight'}" for w, all_ in self.depends.items()},
+            **{
+                f"change of {w} depends on": f"{', '.join(sorted(all_)) or 'no weight'}; with what arrives held: "
+                f"{', '.join(sorted(self.depends_given[w])) or 'no weight'}"
+                for w, all_ in self.depends.items()
+            },
         }
         return [(label, sentence or "none") for label, sentence in rows.items()]
 
@@ -87,20 +92,36 @@ def ledger(program: Program, rule: Rule) -> Ledger:
         raise InputError(f"the program belongs to rule {program.name!r}, not {rule.name!r}; lower that rule.")
     readers, latches, cells = _readers(program), _latches(program), program.cells
     sent = sorted((k, name) for k, cell in enumerate(cells) for name in cell.sent)
-    signed = [(k, name) for k, name in sent if not all(_nonnegative(program, _Place(phase, k, name)) for phase in (
-        cells[k].signal(name).forms if cells[k].has(name) else program.phases))]
+    signed = [
+        (k, name)
+        for k, name in sent
+        if not all(
+            _nonnegative(program, _Place(phase, k, name))
+            for phase in (cells[k].signal(name).forms if cells[k].has(name) else program.phases)
+        )
+    ]
     clock = [f"{len(program.phases)} phases in their order"] if len(program.phases) > 1 else []
     clock += ["values are held across phases"] if latches else []
     return Ledger(
-        rule.name, rule.reference, str(program.network), _transport(program), readers=readers, latches=latches,
-        copies={w: len(calls) - 1 for w, calls in readers.items() if len(calls) > 1}, phases=program.phases,
+        rule.name,
+        rule.reference,
+        str(program.network),
+        _transport(program),
+        readers=readers,
+        latches=latches,
+        copies={w: len(calls) - 1 for w, calls in readers.items() if len(calls) > 1},
+        phases=program.phases,
         signed=_grouped((cells[k].kind, name) for k, name in signed),
-        error_cells=_grouped((cells[k].kind, name) for k, name in sent if name != "rate"), slope=_slope(program),
-        broadcasts=_grouped((c.name, cell.kind) for cell in cells for c in cell.compartments
-                            if c.paths[0].kind == "broadcast"),
-        noise=_outside(program, "noise_"), teacher=_outside(program, "teacher"),
+        error_cells=_grouped((cells[k].kind, name) for k, name in sent if name != "rate"),
+        slope=_slope(program),
+        broadcasts=_grouped(
+            (c.name, cell.kind) for cell in cells for c in cell.compartments if c.paths[0].kind == "broadcast"
+        ),
+        noise=_outside(program, "noise_"),
+        teacher=_outside(program, "teacher"),
         trial_clock=(*clock, "changes are read at the end of a phase"),
-        depends=dependencies(program), depends_given=dependencies(program, arriving_held=True),
+        depends=dependencies(program),
+        depends_given=dependencies(program, arriving_held=True),
     )
 
 
@@ -174,16 +195,23 @@ def _reach(program: Program, start: list[_Place], closed: bool, arriving_held: b
 def _read_in(program: Program, k: int, name: str) -> tuple[str, ...]:
     """Phases in which cell k, or a synapse at either end of it, reads a name."""
     phases = {phase for signal in program.cells[k].signals for phase, e in signal.forms.items() if name in e.names()}
-    phases |= {p.phase for p in program.plastics
-               if (p.target == k and name in p.reads("post")) or (p.source == k and name in p.reads("pre"))}
+    phases |= {
+        p.phase
+        for p in program.plastics
+        if (p.target == k and name in p.reads("post")) or (p.source == k and name in p.reads("pre"))
+    }
     return tuple(phase for phase in program.phases if phase in phases)
 
 
 def _transport(program: Program) -> dict[str, str]:
     own = {w.pathway for w in program.weights.values()}
-    return {c.pathway: _whose(program, k, path, c.pathway in own)
-            for k, cell in enumerate(program.cells) for c in cell.compartments for path in c.paths
-            if path.weight and (path.source > k or path.reverse)}
+    return {
+        c.pathway: _whose(program, k, path, c.pathway in own)
+        for k, cell in enumerate(program.cells)
+        for c in cell.compartments
+        for path in c.paths
+        if path.weight and (path.source > k or path.reverse)
+    }
 
 
 def _whose(program: Program, k: int, path: Path, own: bool) -> str:
@@ -283,8 +311,13 @@ def _nonnegative(program: Program, place: _Place, trail: frozenset[_Place] = fro
 
 def _outside(program: Program, prefix: str) -> dict[str, tuple[str, ...]]:
     """Kind of layer -> phases in which it reads values given from outside."""
-    return _grouped((cell.kind, phase) for k, cell in enumerate(program.cells) for name in cell.externals
-                    if name.startswith(prefix) for phase in _read_in(program, k, name))
+    return _grouped(
+        (cell.kind, phase)
+        for k, cell in enumerate(program.cells)
+        for name in cell.externals
+        if name.startswith(prefix)
+        for phase in _read_in(program, k, name)
+    )
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

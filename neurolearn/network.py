@@ -83,7 +83,7 @@ class Network:
         return len(self.sizes) - 1
 
     def kind(self, layer: int) -> str:
-        """"input", "hidden" or "output"."""
+        """ "input", "hidden" or "output"."""
         return "input" if layer == 0 else "output" if layer == self.output else "hidden"
 
     def below(self, layer: int) -> tuple[Connection, ...]:

@@ -92,8 +92,8 @@ def _tensors(network: Network, weights: Weights) -> dict[str, torch.Tensor]:
     for name, shape in shapes.items():
         if name not in weights:
             raise InputError(f"there is no weight {name}; this network ({network}) needs {', '.join(shapes)}.")
-        if np.shape(weights[name]) != shape:
-            raise InputError(f"weight {name} has shape {np.shape(weights[name])}; this network needs {shape}, (to, from).")
+        if (found := np.shape(weights[name])) != shape:
+            raise InputError(f"weight {name} has shape {found}; this network ({network}) needs {shape}, (to, from).")
     return {name: torch.tensor(np.asarray(weights[name]), dtype=torch.float64) for name in shapes}
 
 

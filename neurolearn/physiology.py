@@ -12,8 +12,12 @@ from neurolearn.activations import Activation, lif
 from neurolearn.network import Network
 from neurolearn.timing import Timing
 
-UNIT_HZ = 50.0  # a signal of 1; keeps a one-hot error and a white pixel at 50 Hz, below the 200 Hz that a cell can reach
-MEMBRANE_S = 20e-3  # membrane time constant of a pyramidal cell (Gerstner et al. 2014, Neuronal Dynamics, ch. 1: 10-20 ms)
+UNIT_HZ = (
+    50.0  # a signal of 1; keeps a one-hot error and a white pixel at 50 Hz, below the 200 Hz that a cell can reach
+)
+MEMBRANE_S = (
+    20e-3  # membrane time constant of a pyramidal cell (Gerstner et al. 2014, Neuronal Dynamics, ch. 1: 10-20 ms)
+)
 REFRACTORY_S = 2e-3  # absolute refractory period (ibid.)
 SYNAPSE_S = 5e-3  # decay of a fast excitatory current (ibid., ch. 3: about 5 ms)
 STEP_S, SETTLE, WINDOW = 1e-4, 1000, 1000  # 100 ms to settle, 100 ms to read

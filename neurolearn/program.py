@@ -228,7 +228,7 @@ class Program:
                     continue
                 outside = Expr("name", f"held_{name}")
                 signals = tuple(
-                    replace(s, kind="algebraic", forms={p: outside for p in s.forms}) if s.name == name else s
+                    replace(s, kind="algebraic", forms=dict.fromkeys(s.forms, outside)) if s.name == name else s
                     for s in cells[k].signals
                 )
                 cells[k] = replace(cells[k], signals=signals, externals=(*cells[k].externals, f"held_{name}"))

@@ -9,8 +9,8 @@ from numbers import Real
 
 import numpy as np
 
-from neurolearn.errors import InputError, RuleError
 from neurolearn.equations import WHERE
+from neurolearn.errors import InputError, RuleError
 
 TIES = {"transpose": 1.0, "negated transpose": -1.0}
 
@@ -22,6 +22,7 @@ class Normal:
     scale: float = 1.0
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+        """Weights (to, from) drawn from rng."""
         return rng.normal(0.0, self.scale / np.sqrt(shape[1]), shape)
 
 
@@ -32,6 +33,7 @@ class Uniform:
     scale: float = 1.0
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+        """Weights (to, from) drawn from rng."""
         return rng.uniform(-self.scale, self.scale, shape) / np.sqrt(shape[1])
 
 
@@ -40,6 +42,7 @@ class Mean:
     """Every weight is ``1 / fan_in``: the target hears the mean of the source layer."""
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+        """The constant weights."""
         return np.full(shape, 1.0 / shape[1])
 
 
@@ -161,16 +164,22 @@ class Rule:
     def _check_pathways(self) -> None:
         for name, pathway in self.pathways.items():
             if not isinstance(pathway, Pathway):
-                raise RuleError(f"pathway {name} is {pathway!r}; give a Pathway(source=..., weights=...).", rule=self.name)
+                raise RuleError(
+                    f"pathway {name} is {pathway!r}; give a Pathway(source=..., weights=...).", rule=self.name
+                )
             tie = pathway.weights if isinstance(pathway.weights, Tied) else None
             if not tie:
                 continue
             if tie.of not in self.pathways or isinstance(self.pathways[tie.of].weights, Tied):
-                raise RuleError(f"pathway {name} is tied to {tie.of!r}, which has no weights of its own.", rule=self.name)
+                raise RuleError(
+                    f"pathway {name} is tied to {tie.of!r}, which has no weights of its own.", rule=self.name
+                )
             if (self.pathways[tie.of].source, pathway.source) not in {("below", "above"), ("above", "below")}:
                 raise RuleError(
                     f"pathway {name} (from {pathway.source}) cannot be the transpose of {tie.of} "
-                    f"(from {self.pathways[tie.of].source}); the two must run along the same edge.", rule=self.name)
+                    f"(from {self.pathways[tie.of].source}); the two must run along the same edge.",
+                    rule=self.name,
+                )
 
     def _check_names(self) -> None:
         """One name, one meaning."""
@@ -207,7 +216,9 @@ class Rule:
         """The same rule with other constants. Raises InputError for a name that it does not have."""
         for name in constants:
             if name not in self.constants:
-                raise InputError(f"rule {self.name!r} has no constant {name!r}; it has {', '.join(self.constants) or 'none'}.")
+                raise InputError(
+                    f"rule {self.name!r} has no constant {name!r}; it has {', '.join(self.constants) or 'none'}."
+                )
         return replace(self, constants={**self.constants, **constants})
 
     def source(self, realisation: str, network) -> str:

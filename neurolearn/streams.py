@@ -30,7 +30,9 @@ def initial_weights(program: Program, pathways, seed: int = 0, bias: float = 0.0
         draw = pathways[w.pathway].weights if w.pathway in pathways else _mean
         value = np.asarray(draw(rng, w.shape), dtype=float)
         if value.shape != w.shape:
-            raise ValueError(f"the initialiser of pathway {w.pathway} returned {value.shape}; it must return {w.shape}.")
+            raise ValueError(
+                f"the initialiser of pathway {w.pathway} returned {value.shape}; it must return {w.shape}."
+            )
         weights[w.name] = value if w.mask is None else value * w.mask
     return weights
 

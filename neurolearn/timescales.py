@@ -102,8 +102,13 @@ def chain_time(stages: int, eps: float) -> float:
     return high
 
 
-def timescales(program: Program, weights: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray],
-               taus: Mapping[str, float] | None = None, samples: int = 2) -> list[Timescales]:
+def timescales(
+    program: Program,
+    weights: Mapping[str, np.ndarray],
+    given: Mapping[str, np.ndarray],
+    taus: Mapping[str, float] | None = None,
+    samples: int = 2,
+) -> list[Timescales]:
     """Modes of every phase at the settled state of the first ``samples`` samples (all their modes together).
 
     taus: "pathway.signal" -> its time constant over the synaptic one (1 where absent).
@@ -122,12 +127,22 @@ def timescales(program: Program, weights: Mapping[str, np.ndarray], given: Mappi
         for n in range(len(at)):
             one = {name: value[n : n + 1] for name, value in inputs.items()}
             with torch.no_grad():
-                jacobian = torch.func.jacfwd(lambda z, one=one: move(z[None], one, reference.weight)[0])(at[n]).numpy()
+                jacobian = torch.func.jacfwd(lambda z, one=one, move=move: move(z[None], one, reference.weight)[0])(
+                    at[n]
+                ).numpy()
             values.append(_modes(jacobian))
             jacobians.append(jacobian)
         variables = flow.blocks(program, phase)
-        found.append(Timescales(phase, np.concatenate(values), _chain(jacobian, variables), np.stack(jacobians),
-                                at.numpy(), tuple(b.size for b in variables)))
+        found.append(
+            Timescales(
+                phase,
+                np.concatenate(values),
+                _chain(jacobian, variables),
+                np.stack(jacobians),
+                at.numpy(),
+                tuple(b.size for b in variables),
+            )
+        )
     return found
 
 
@@ -142,8 +157,12 @@ def _chain(jacobian: np.ndarray, variables: list[flow.Block]) -> int:
     """Longest path over the blocks; the blocks of a loop count together."""
     ends = np.cumsum([0, *(b.size for b in variables)])
     size = len(variables)
-    reads = np.array([[np.any(jacobian[ends[a] : ends[a + 1], ends[b] : ends[b + 1]]) and a != b
-                       for b in range(size)] for a in range(size)])
+    reads = np.array(
+        [
+            [np.any(jacobian[ends[a] : ends[a + 1], ends[b] : ends[b + 1]]) and a != b for b in range(size)]
+            for a in range(size)
+        ]
+    )
     count, label = connected_components(reads, directed=True, connection="strong")
     weight = np.bincount(label, minlength=count)
     above = [set(label[np.nonzero(reads[label == g].any(0))[0]]) - {g} for g in range(count)]
@@ -203,7 +222,9 @@ def loop_calls(program: Program, weights, given) -> set[str]:
     return found
 
 
-def spiking_timing(program: Program, weights, given, steps: int, timing: Timing | None = None, eps: float = 3e-4) -> Timing:
+def spiking_timing(
+    program: Program, weights, given, steps: int, timing: Timing | None = None, eps: float = 3e-4
+) -> Timing:
     """Timing of ``steps`` per phase, half of them window, with every time constant in proportion.
 
     Compartments outside loops filter over steps/50. A loop gets synapses fast enough that the whole circuit settles to
@@ -218,12 +239,12 @@ def spiking_timing(program: Program, weights, given, steps: int, timing: Timing 
         tau = slow * 2 ** (-k / 3)
         if tau < 3 * timing.dt:
             break
-        taus = {key: slow / tau for key in keys - loops}
+        taus = dict.fromkeys(keys - loops, slow / tau)
         modes = timescales(program, weights, given, taus)
         for mode in modes:
             mode.check(timing.dt / tau)
         if max(mode.settling(eps, timing.dt / tau) for mode in modes) * tau <= timing.settle * timing.dt:
-            return replace(timing, tau=tau, taus={key: slow for key in keys - loops})
+            return replace(timing, tau=tau, taus=dict.fromkeys(keys - loops, slow))
     raise SettlingError(
         f"{program.name} does not settle to {eps:g} within {timing.settle} steps of {timing.dt:g} s, even with synapses of three "
         "steps; simulate longer, raise the leak, or speed up the slow variable of the loop."

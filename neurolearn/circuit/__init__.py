@@ -16,8 +16,21 @@ KINDS = ("rate", "spiking")
 PLACEMENTS = ("unit", "cells")
 
 
-def build(rule, network, x, teacher, weights=None, *, kind: str = "spiking", placement: str = "unit",
-          timing: Timing | None = None, seed: int = 0, held=None, learning_rate: float = 1.0, target: str = "numpy") -> Circuit:
+def build(
+    rule,
+    network,
+    x,
+    teacher,
+    weights=None,
+    *,
+    kind: str = "spiking",
+    placement: str = "unit",
+    timing: Timing | None = None,
+    seed: int = 0,
+    held=None,
+    learning_rate: float = 1.0,
+    target: str = "numpy",
+) -> Circuit:
     """A Brian2 circuit of one presentation of a batch, ready to run or to be given monitors.
 
     x: (batch, inputs), teacher: (batch, outputs); every sample has its own block copy of the network. kind: "rate" or
@@ -39,8 +52,17 @@ def source(path: str | Path, rule, network, x, teacher, weights=None, **options)
     return build(rule, network, x, teacher, weights, **options).save(path)
 
 
-def make(program: Program, weights, given, timing: Timing, kind: str = "spiking", *, placement: str = "unit",
-         learning_rate: float = 1.0, target: str = "numpy") -> Circuit:
+def make(
+    program: Program,
+    weights,
+    given,
+    timing: Timing,
+    kind: str = "spiking",
+    *,
+    placement: str = "unit",
+    learning_rate: float = 1.0,
+    target: str = "numpy",
+) -> Circuit:
     """``build`` from a Program, its weights and what ``streams.given`` gives it."""
     from neurolearn.circuit import cells, rate, spiking
     from neurolearn.circuit.built import execute

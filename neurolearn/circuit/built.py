@@ -40,8 +40,12 @@ class Circuit:
         whole = self.plan.period * self.plan.ticks
         self.network.run(whole * second, namespace={})
         self.duration = self.duration - whole * second
-        return {f"{name[2:-3]}_{k}": np.array(getattr(self.objects[g.name], name)[:]).reshape(self.plan.copies, -1)
-                for k, g in enumerate(self.plan.groups) for name in g.values if name.startswith("v_") and name.endswith("_on")}
+        return {
+            f"{name[2:-3]}_{k}": np.array(getattr(self.objects[g.name], name)[:]).reshape(self.plan.copies, -1)
+            for k, g in enumerate(self.plan.groups)
+            for name in g.values
+            if name.startswith("v_") and name.endswith("_on")
+        }
 
     def record_spikes(self) -> None:
         """Add a monitor to every train of spikes; call it before ``run``."""
@@ -70,8 +74,10 @@ class Circuit:
         for group in self.plan.groups:
             for signal in self.program.cells[[c.title for c in self.program.cells].index(group.name)].signals:
                 if not np.isfinite(np.asarray(getattr(self.objects[group.name], signal.name)[:])).all():
-                    raise InputError(f"{signal.name} of {group.name} is not finite: the circuit is unstable or dt "
-                                     f"({self.plan.dt} s) is too coarse.")
+                    raise InputError(
+                        f"{signal.name} of {group.name} is not finite: the circuit is unstable or dt "
+                        f"({self.plan.dt} s) is too coarse."
+                    )
 
     def changes(self) -> dict[str, np.ndarray]:
         """{weight: change}: Brian2's own ``w`` (or bias) after the run minus before, averaged over the copies."""
@@ -80,7 +86,9 @@ class Circuit:
         for name in self.program.plastic_weights():
             weight = self.program.weights[name]
             if weight.source is None:
-                group = next(g for g, c in zip(self.plan.groups, self.program.cells) if name in c.biases.values())
+                group = next(
+                    g for g, c in zip(self.plan.groups, self.program.cells, strict=True) if name in c.biases.values()
+                )
                 bias = next(b for c in self.program.cells for b, w in c.biases.items() if w == name)
                 after = np.asarray(getattr(self.objects[group.name], bias)[:])
                 found[name] = (after - group.values[bias]).reshape(self.plan.copies, -1).mean(0) / rate
@@ -113,11 +121,19 @@ class Circuit:
 
     def _activity(self) -> dict[str, float]:
         """Spikes of all cells, and Hz in the window; counted by the cells themselves."""
-        counts = [np.asarray(getattr(self.objects[g.name], f"spikes_{event}")[:]) for g in self.plan.groups for event in g.events]
+        counts = [
+            np.asarray(getattr(self.objects[g.name], f"spikes_{event}")[:])
+            for g in self.plan.groups
+            for event in g.events
+        ]
         every = np.concatenate(counts)
         hz = every / (self.plan.period * self.plan.ticks)
-        return {"spikes": int(every.sum()), "mean_hz": float(hz.mean()), "max_hz": float(hz.max()),
-                "active": float((every > 0).mean())}
+        return {
+            "spikes": int(every.sum()),
+            "mean_hz": float(hz.mean()),
+            "max_hz": float(hz.max()),
+            "active": float((every > 0).mean()),
+        }
 
     def save(self, path: str | Path) -> Path:
         """Write the script and, beside it, the .npz it reads; returns the script's path."""

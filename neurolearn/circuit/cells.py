@@ -107,8 +107,11 @@ class _Placement:
 
     def _emitter(self, path: Path) -> int:
         """Index of the population that sends a path's signal (a broadcast starts at the first of its layer)."""
-        return next(n for n, p in enumerate(self.populations)
-                    if p.layer == path.source and (path.kind == "broadcast" or p.sends == path.signal))
+        return next(
+            n
+            for n, p in enumerate(self.populations)
+            if p.layer == path.source and (path.kind == "broadcast" or p.sends == path.signal)
+        )
 
     # -- the new program -------------------------------------------------------------------------------------------
 
@@ -119,8 +122,11 @@ class _Placement:
         all_weights = {**self.program.weights, **{name: replace(w, name=name) for name, w in own.items()}}
         self._check(cells)
         placed = replace(self.program, cells=cells, plastics=plastics, weights=all_weights, closed={})
-        values = {f"{name}_{n}": given[f"{name}_{self.populations[n].layer}"] for n, cell in enumerate(cells)
-                  for name in cell.externals}
+        values = {
+            f"{name}_{n}": given[f"{name}_{self.populations[n].layer}"]
+            for n, cell in enumerate(cells)
+            for name in cell.externals
+        }
         values.setdefault("data_0", given["data_0"])
         return placed, values, {**weights, **{name: weights[base] for name, base in self.copies.items()}}
 
@@ -129,8 +135,10 @@ class _Placement:
         present |= {weight for cell in cells for weight in cell.biases.values()}
         for plastic in self.program.plastics:
             if plastic.weight not in present:
-                raise InputError(f"{self.program.name}: no cell hears, through {plastic.weight}, the signal that its plasticity "
-                                 "reads; placement='unit' can still run it.")
+                raise InputError(
+                    f"{self.program.name}: no cell hears, through {plastic.weight}, the signal that its plasticity "
+                    "reads; placement='unit' can still run it."
+                )
 
     def _cell(self, n: int) -> Cell:
         population = self.populations[n]
@@ -140,21 +148,30 @@ class _Placement:
         for name in population.arriving:
             signals.append(self._arriving(name))
             source = next(m for m, p in enumerate(self.populations) if (p.layer, p.sends) == (population.layer, name))
-            compartments.append(Compartment(f"apical_{name}", f"{name} of this unit", "apical",
-                                            (Path("identity", source, name),)))
+            compartments.append(
+                Compartment(f"apical_{name}", f"{name} of this unit", "apical", (Path("identity", source, name),))
+            )
         signals += [s for s in old.signals if s.name in population.needs]
         needs = population.needs
         title = f"layer{population.layer}" + (f"_{population.sends}" if population.sends else "")
         return replace(
-            old, title=title, compartments=tuple(compartments), signals=tuple(signals),
-            latches=tuple(k for k in old.latches if k.name in needs), sent=(population.sends,) if population.sends else (),
+            old,
+            title=title,
+            compartments=tuple(compartments),
+            signals=tuple(signals),
+            latches=tuple(k for k in old.latches if k.name in needs),
+            sent=(population.sends,) if population.sends else (),
             externals=tuple(e for e in old.externals if e in needs),
             biases={b: self._copy(w, n, None) for b, w in old.biases.items() if b in needs},
         )
 
     def _arriving(self, name: str) -> Signal:
-        return Signal(name, "algebraic", {p: Expr("name", f"apical_{name}") for p in self.program.phases},
-                      {p: f"{name}, sent one to one" for p in self.program.phases})
+        return Signal(
+            name,
+            "algebraic",
+            {p: Expr("name", f"apical_{name}") for p in self.program.phases},
+            dict.fromkeys(self.program.phases, f"{name}, sent one to one"),
+        )
 
     def _compartment(self, n: int, compartment: Compartment) -> Compartment:
         paths = []
@@ -168,11 +185,15 @@ class _Placement:
         """The weight itself where it learns (or nothing learns), else a copy named after where it stands."""
         mine = [p for p in self.program.plastics if p.weight == weight]
         first = not mine and all(not name.startswith(weight) for name in self.copies)
-        if any(self.hosts[id(p)] == n and (signal is None or signal in {self._origin(p.source, x) for x in p.reads("pre")})
-               for p in mine) or (first and weight not in self.copies.values()):
+        if any(
+            self.hosts[id(p)] == n and (signal is None or signal in {self._origin(p.source, x) for x in p.reads("pre")})
+            for p in mine
+        ) or (first and weight not in self.copies.values()):
             return weight
         population = self.populations[n]
-        name = f"{weight}_to_{population.sends}" + (f"_from_{self.populations[source].sends}" if source is not None else "")
+        name = f"{weight}_to_{population.sends}" + (
+            f"_from_{self.populations[source].sends}" if source is not None else ""
+        )
         self.copies[name] = weight
         return name
 
@@ -184,8 +205,10 @@ class _Placement:
         """Index of the one population whose spikes the synapses of a plasticity read."""
         signals = {self._origin(plastic.source, name) for name in plastic.reads("pre")}
         if len(signals) != 1:
-            raise InputError(f"{self.program.name}: plasticity of {plastic.weight} reads {', '.join(sorted(signals))} of the "
-                             "presynaptic unit, which are sent by different cells; a synapse has one presynaptic cell.")
+            raise InputError(
+                f"{self.program.name}: plasticity of {plastic.weight} reads {', '.join(sorted(signals))} of the "
+                "presynaptic unit, which are sent by different cells; a synapse has one presynaptic cell."
+            )
         signal = signals.pop()
         return next(n for n, p in enumerate(self.populations) if (p.layer, p.sends) == (plastic.source, signal))
 

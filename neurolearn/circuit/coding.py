@@ -32,7 +32,9 @@ def membrane(group: GroupPlan, signal: str, drive: str, cell: Membrane, unit_rat
         f"d{rest}/dt = -int({rest} > 0.5)/({dt!r}*second) : 1",
     ]
     group.events[f"{signal}_on"] = f"{v} > v_th"
-    group.on_event[f"{signal}_on"] = f"{v} = 0; {rest} = {round(cell.t_ref / dt)}; sent_{signal} += window_open*1/({unit_rate}*window)"
+    group.on_event[f"{signal}_on"] = (
+        f"{v} = 0; {rest} = {round(cell.t_ref / dt)}; sent_{signal} += window_open*1/({unit_rate}*window)"
+    )
 
 
 def relay(group: GroupPlan, signal: str, unit_rate: str) -> None:

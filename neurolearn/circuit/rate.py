@@ -14,15 +14,21 @@ class RateCircuit(Skeleton):
 
     @property
     def period_steps(self) -> int:
+        """A phase settles, then it is read."""
         return self.timing.settle
 
     def compartment_equations(self, k: int, compartment: Compartment) -> list[str]:
+        """A leaky current and one summed input for each edge."""
         inputs = [f"S_{compartment.name}_{n}" for n in range(len(compartment.paths))]
         tau = f"tau_{compartment.name}"
-        return [f"d{compartment.name}/dt = ({' + '.join(inputs)} - {compartment.name})/{tau} : 1  # {compartment.call}",
-                *(f"{name} : 1" for name in inputs), f"left_{compartment.name} : 1"]
+        return [
+            f"d{compartment.name}/dt = ({' + '.join(inputs)} - {compartment.name})/{tau} : 1  # {compartment.call}",
+            *(f"{name} : 1" for name in inputs),
+            f"left_{compartment.name} : 1",
+        ]
 
     def connect(self, synapses: SynapsesPlan, k: int, compartment: Compartment, index: int, path: Path) -> None:
+        """A summed variable at the receiving end, in either direction of the synapse."""
         here, there = ("pre", "post") if path.reverse else ("post", "pre")
         weight = "" if path.kind != "weight" else "w*" if path.factor == 1 else f"{path.factor!r}*w*"
         synapses.model.append(f"S_{compartment.name}_{index}_{here} = {weight}{path.signal}_{there} : 1 (summed)")
@@ -37,4 +43,5 @@ class RateCircuit(Skeleton):
             group.regular.append(Regular(code, -1))
 
     def read_name(self, side: str, signal: str, k: int) -> str:
+        """The signal itself, settled."""
         return signal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Regular, SynapsesPlan
+from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Regular, SpikePlan, SynapsesPlan
 
 HEAD = '''"""{title}.
 
@@ -52,15 +52,20 @@ def text(plan: CircuitPlan) -> str:
     for name, (value, unit) in plan.namespace.items():
         out.append(f"    space[{name!r}] = {value!r}" + (f"*{unit}" if unit else ""))
     out.append("    objects = {}")
-    for spikes in plan.spikes:
-        out.append(f"    objects[{spikes.name!r}] = SpikeGeneratorGroup(\n        {spikes.size}, data['{spikes.name}.indices'], "
-                   f"data['{spikes.name}.steps']*{plan.dt!r}*second, clock=fast, name={spikes.name!r})")
+    out += [_generator(spikes, plan.dt) for spikes in plan.spikes]
     for group in plan.groups:
         out += _group(group)
     for synapses in plan.synapses:
         out += _synapses(synapses)
     out.append(TAIL.format(tail=max(1e-3, plan.dt / plan.period)))
     return "\n".join(out)
+
+
+def _generator(spikes: SpikePlan, dt: float) -> str:
+    return (
+        f"    objects[{spikes.name!r}] = SpikeGeneratorGroup({spikes.size}, data['{spikes.name}.indices'],\n"
+        f"        data['{spikes.name}.steps']*{dt!r}*second, clock=fast, name={spikes.name!r})"
+    )
 
 
 def _group(group: GroupPlan) -> list[str]:
@@ -76,10 +81,16 @@ def _group(group: GroupPlan) -> list[str]:
 
 
 def _synapses(s: SynapsesPlan) -> list[str]:
-    lines = [f"    # {s.title}", f"    s = objects[{s.name!r}] = Synapses(objects[{s.source!r}], objects[{s.target!r}], '''"]
+    lines = [
+        f"    # {s.title}",
+        f"    s = objects[{s.name!r}] = Synapses(objects[{s.source!r}], objects[{s.target!r}], '''",
+    ]
     lines += [f"        {line}" for line in s.model]
-    spikes = "".join(f",\n        {key}={value!r}" for key, value in
-                     (("on_pre", s.on_pre), ("on_post", s.on_post), ("on_event", s.on_event)) if value)
+    spikes = "".join(
+        f",\n        {key}={value!r}"
+        for key, value in (("on_pre", s.on_pre), ("on_post", s.on_post), ("on_event", s.on_event))
+        if value
+    )
     lines.append(f"        ''', method='euler', clock=fast, namespace=space, name={s.name!r}{spikes})")
     lines.append(f"    s.connect(i=data['{s.name}.i'], j=data['{s.name}.j'])")
     if any("clock-driven" in line for line in s.model):
@@ -93,8 +104,10 @@ def _regular(variable: str, name: str, regular: list[Regular]) -> list[str]:
     lines = []
     for k, part in enumerate(sorted(regular, key=lambda r: r.order)):
         code = "\n".join(f"        {line}" for line in part.code)
-        lines.append(f"    {variable}.run_regularly('''\n{code}\n        ''', clock=slow, when='start', order={part.order}, "
-                     f"name='{name}_slow_{k}')")
+        lines.append(
+            f"    {variable}.run_regularly('''\n{code}\n        ''', clock=slow, when='start', order={part.order}, "
+            f"name='{name}_slow_{k}')"
+        )
     return lines
 
 

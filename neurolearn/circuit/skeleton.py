@@ -18,13 +18,21 @@ class Skeleton:
 
     realisation = ""
 
-    def __init__(self, program: Program, weights: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray],
-                 timing: Timing, learning_rate: float = 1.0):
+    def __init__(
+        self,
+        program: Program,
+        weights: Mapping[str, np.ndarray],
+        given: Mapping[str, np.ndarray],
+        timing: Timing,
+        learning_rate: float = 1.0,
+    ):
         self.program, self.weights, self.given, self.timing = program, weights, given, timing
         self.copies = len(given["data_0"])
         self.plan = CircuitPlan(
             title=f"{program.name} on {program.network}: {self.realisation}, {self.copies} sample(s) side by side",
-            copies=self.copies, dt=timing.dt, period=self.period_steps * timing.dt,
+            copies=self.copies,
+            dt=timing.dt,
+            period=self.period_steps * timing.dt,
             ticks=self.ticks_per_phase * len(program.phases),
             namespace=self._namespace(learning_rate),
         )
@@ -56,7 +64,10 @@ class Skeleton:
         total = each * len(phases)
         ends = [n * each + each - 1 for n in range(len(phases))]
         return {
-            **{f"during_{name}": f"int(tick >= {n * each})*int(tick < {(n + 1) * each})" for n, name in enumerate(phases)},
+            **{
+                f"during_{name}": f"int(tick >= {n * each})*int(tick < {(n + 1) * each})"
+                for n, name in enumerate(phases)
+            },
             "window_open": " + ".join(f"int(tick == {end})" for end in ends),
             "last_window": f"int(tick == {total - 1})",
         }
@@ -76,8 +87,7 @@ class Skeleton:
 
     def build(self) -> CircuitPlan:
         """The finished plan."""
-        for k, cell in enumerate(self.program.cells):
-            self.plan.groups.append(self._group(k))
+        self.plan.groups = [self._group(k) for k in range(len(self.program.cells))]
         for k, cell in enumerate(self.program.cells):
             for compartment in cell.compartments:
                 for index, path in enumerate(compartment.paths):
@@ -164,8 +174,15 @@ class Skeleton:
             mask = self.program.weights[path.weight].mask if path.weight else None
             to, source_units = np.nonzero(np.ones(sizes, bool) if mask is None else np.asarray(mask, bool))
         i, j, units = block_indices(self.copies, to, source_units, sizes)
-        synapses = SynapsesPlan(name, f"{cells[source].title} -> {cells[target].title}", cells[source].title,
-                                cells[target].title, i, j, units)
+        synapses = SynapsesPlan(
+            name,
+            f"{cells[source].title} -> {cells[target].title}",
+            cells[source].title,
+            cells[target].title,
+            i,
+            j,
+            units,
+        )
         if path.weight:
             synapses.model.append("w : 1")
             synapses.w = self.weights[path.weight][units[1], units[2]]

@@ -26,17 +26,21 @@ class SpikingCircuit(Skeleton):
         if timing.settle % timing.window:
             raise InputError(f"settle ({timing.settle} steps) must be a multiple of window ({timing.window}).")
         if timing.cells != 1:
-            raise InputError("a circuit of placement unit has one cell per unit and sign; cells = n is of tensor.spiking.")
+            raise InputError(
+                "a circuit of placement unit has one cell per unit and sign; cells = n is of tensor.spiking."
+            )
         self.codes = codes(program, timing)
         super().__init__(program, weights, given, timing, learning_rate)
         self._units()
 
     @property
     def period_steps(self) -> int:
+        """The window; settling is a multiple of it."""
         return self.timing.window
 
     @property
     def ticks_per_phase(self) -> int:
+        """Settling, then one window."""
         return self.timing.settle // self.timing.window + 1
 
     def _units(self) -> None:
@@ -51,12 +55,14 @@ class SpikingCircuit(Skeleton):
     # -- compartments and synapses ---------------------------------------------------------------------------------
 
     def compartment_equations(self, k: int, compartment: Compartment) -> list[str]:
+        """A leaky current that spikes kick; a broadcast is graded."""
         name, tau = compartment.name, f"tau_{compartment.name}"
         if compartment.paths[0].kind == "broadcast":
             return [f"d{name}/dt = (S_{name} - {name})/{tau} : 1  # {compartment.call}", f"S_{name} : 1"]
         return [f"d{name}/dt = -{name}/{tau} : 1  # {compartment.call}"]
 
     def connect(self, synapses: SynapsesPlan, k: int, compartment: Compartment, index: int, path: Path) -> None:
+        """Spikes of the ON and OFF cells kick the receiving current, in either direction of the synapse."""
         if path.kind == "broadcast":  # one graded number per sample, the only signal that is not spikes
             synapses.model.append(f"S_{compartment.name}_post = {path.signal}_pre : 1 (summed)")
             return
@@ -81,12 +87,14 @@ class SpikingCircuit(Skeleton):
     # -- what is read ----------------------------------------------------------------------------------------------
 
     def read_name(self, side: str, signal: str, k: int) -> str:
+        """The window mean of a cell's own signal, or the count of its own spikes."""
         latch = self.program.latch(k, signal)
         if latch:
             return signal if side == "post" else f"sent_{signal}"
         return f"mean_{signal}" if side == "post" else f"sent_{signal}"
 
     def latch_variables(self, k: int, name: str) -> list[tuple[str, str]]:
+        """A latched signal keeps its mean and, if it is sent, its count."""
         latch = self.program.latch(k, name)
         sent = latch.signal in self.program.cells[k].sent
         return [("post", name), *([("pre", f"sent_{name}")] if sent else [])]
@@ -101,6 +109,7 @@ class SpikingCircuit(Skeleton):
         return sorted(n for n in wanted if self.program.latch(k, n) is None)
 
     def finish_group(self, k: int, group: GroupPlan) -> None:
+        """Add the coding cells, the counts and means that the read needs, and their clearing."""
         mine = [c for c in self.codes if c.cell == k]
         start = start_potentials(self.program, self.timing, self.copies)
         if mine:
@@ -145,16 +154,30 @@ class SpikingCircuit(Skeleton):
             name = f"drawn_{code.signal}_{side}"
             self.plan.spikes.append(SpikePlan(name, train.shape[1], cells[times > 0], times[times > 0] - 1))
             every = np.arange(train.shape[1])
-            self.plan.synapses.append(SynapsesPlan(f"{name}_relay", f"{name} -> {group.name}", name, group.name, every, every,
-                                                   np.zeros((3, 0)), on_pre={"pre": f"v_{code.signal}_{side}_post += 1"}))
+            self.plan.synapses.append(
+                SynapsesPlan(
+                    f"{name}_relay",
+                    f"{name} -> {group.name}",
+                    name,
+                    group.name,
+                    every,
+                    every,
+                    np.zeros((3, 0)),
+                    on_pre={"pre": f"v_{code.signal}_{side}_post += 1"},
+                )
+            )
 
     # -- synaptic state --------------------------------------------------------------------------------------------
 
     def _filtered(self, k: int) -> list[str]:
         """Signals of a cell that some synaptic state reads as an exponential trace of its spikes."""
-        return sorted({name for p in self.program.plastics if p.source == k for s in p.states for name in s.expr.names("pre")})
+        return sorted(
+            {name for p in self.program.plastics if p.source == k for s in p.states for name in s.expr.names("pre")}
+        )
 
     def synaptic_state(self, synapses: SynapsesPlan, plastic: Plastic, state) -> None:
+        """Synaptic state hears exponential traces of the presynaptic cell's own spikes, and keeps its window mean."""
+
         def leaf(expr):
             if expr.kind == "pre":
                 return f"filtered_{expr.value}_pre"
@@ -166,6 +189,7 @@ class SpikingCircuit(Skeleton):
         ]
 
     def synapse_leaf(self, expr, plastic: Plastic) -> str:
+        """Synaptic state is read as its window mean."""
         if expr.kind == "state":
             return f"mean_{expr.value}"
         return super().synapse_leaf(expr, plastic)

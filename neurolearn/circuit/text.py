@@ -42,6 +42,7 @@ def bare(text: str) -> str:
 
 def signal_text(cell: Cell, signal: Signal) -> str:
     """Right side of a signal in all phases at once: gated by ``during_<phase>`` only where its forms differ."""
+
     def text(expr: Expr) -> str:
         return brian_text(expr, lambda e: str(e.value), cell.activation)
 
@@ -49,4 +50,3 @@ def signal_text(cell: Cell, signal: Signal) -> str:
     if len(set(forms.values())) == 1:
         return bare(text(next(iter(forms.values()))))
     return " + ".join(f"during_{phase}*{text(expr)}" for phase, expr in forms.items())
-

@@ -16,8 +16,8 @@ UNKNOWN = "?"
 PHYSIOLOGICAL = "physiological"
 REPEATS = 3  # from here on there is an estimate of the angle of the expected change, and its interval
 VAGUE = 20.0  # degrees from one end of that interval to the other
-WORDS = (f"0 is below 0.05; ? is undetermined. Where a change was measured {REPEATS} times or more, its angle is corrected "
-         f"for noise, and ~ says that its 95 % interval is wider than {VAGUE:g} degrees; the intervals stand in the JSON.")
+WORDS = (f"0 is below 0.05; ? is undetermined. Where a change was measured {REPEATS} times or more, its angle is "
+         f"corrected for noise, and ~ says that its 95 % interval is wider than {VAGUE:g} degrees (see the JSON).")
 
 
 def show(output: Output, result: Mapping) -> None:
@@ -143,7 +143,8 @@ def _by_layer(rows: list[Mapping], layers: list) -> str:
 def _layers(angles: list[list[float | None]], vague: Iterable[bool] = repeat(False)) -> str:
     """Mean angle of each layer over the seeds; ? if one of them is unknown."""
     means = [_mean(seeds) if seeds and all(map(_known, seeds)) else None for seeds in angles]
-    return " / ".join("~" * (loose and mean is not None) + _degrees(mean) for mean, loose in zip(means, vague, strict=False))
+    signs = ("~" if loose and mean is not None else "" for mean, loose in zip(means, vague, strict=False))
+    return " / ".join(sign + _degrees(mean) for sign, mean in zip(signs, means, strict=True))
 
 
 def _degrees(value: float | None) -> str:

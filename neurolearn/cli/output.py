@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -45,20 +46,34 @@ class Output:
         self.console.print(*parts, style=style)
 
     def table(self, title: str, head: Sequence[str], rows: Iterable[Sequence[str | Text]], caption: str = "") -> None:
-        """Print a table under its title; the caption explains its words. Cells wrap at words where there is room."""
+        """Print a table under its title; the caption explains its words.
+
+        Cells wrap, but only at words; where the terminal is too narrow for that, every row becomes a paragraph.
+        """
         rows = list(rows)
         widths = [max(_longest_word(str(cell)) for cell in column) for column in zip(head, *rows, strict=True)]
         widths[0] = max(len(str(row[0])) for row in [head, *rows])
-        fits = sum(widths) + 2 * len(widths) <= self.console.width
-        made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        for k, (column, width) in enumerate(zip(head, widths, strict=True)):
-            made.add_column(column, no_wrap=k == 0, overflow="fold", min_width=width if fits else None)
-        for row in rows:
-            made.add_row(*row)
         self.print(f"\n{title}", style="bold")
-        self.print(made)
+        if sum(widths) + 2 * len(widths) <= self.console.width:
+            made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+            for k, (column, width) in enumerate(zip(head, widths, strict=True)):
+                made.add_column(column, no_wrap=k == 0, overflow="fold", min_width=width)
+            for row in rows:
+                made.add_row(*row)
+            self.print(made)
+        else:
+            for row in rows:
+                self._paragraph(head, row)
         if caption:
             self.print(caption, style="dim")
+
+    def _paragraph(self, head: Sequence[str], row: Sequence[str | Text]) -> None:
+        """A row as its first cell and, under it, the others that are not empty, each after its column's name."""
+        self.print(row[0])
+        said = [Text.assemble(f"{' '.join(column.split())}: " if column else "", cell)
+                for column, cell in zip(head[1:], row[1:], strict=True) if str(cell)]
+        if said:
+            self.print(Padding(Text("; ").join(said), (0, 0, 0, 4)))
 
     def json(self, data: object) -> None:
         """Write the JSON, if it was asked for; what is not a finite number is null."""

@@ -28,7 +28,7 @@ def decoders(network, weights, x, teacher, constants):
     Sample by sample in NumPy, chains of tanh units only. Returns {weight: change}.
     """
     depth, total = network.output, {}
-    for sample, target in zip(x, teacher):
+    for sample, target in zip(x, teacher, strict=True):
         rates, slopes = [sample], [None]
         for k in range(1, depth + 1):
             potential = weights[f"W_{k}_{k - 1}"] @ rates[-1] + weights[f"b_{k}"]

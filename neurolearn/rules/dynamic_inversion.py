@@ -21,7 +21,7 @@ from neurolearn.rule import Limit, Pathway, Rule, Tied
 def damped_inverse(network, weights, x, teacher, constants):
     r"""Changes with $\delta_l = W^\top (W W^\top + \alpha I)^{-1} e$, sample by sample in NumPy; chains of tanh units."""
     depth, leak, total = network.output, constants["leak"], {}
-    for sample, target in zip(x, teacher):
+    for sample, target in zip(x, teacher, strict=True):
         rates, slopes = [sample], [None]
         for k in range(1, depth + 1):
             potential = weights[f"W_{k}_{k - 1}"] @ rates[-1] + weights[f"b_{k}"]

@@ -209,8 +209,9 @@ class Buffers:
 
     def _onto(self, start: str, function: str, arguments: str, out: str) -> str:
         """out = function(start, arguments), in place if ``start`` is ``out``."""
-        self.put(f"{out}.{function}_({arguments})" if start == out
-                 else f"torch.{function}({start}, {arguments}, out={out})")
+        self.put(
+            f"{out}.{function}_({arguments})" if start == out else f"torch.{function}({start}, {arguments}, out={out})"
+        )
         return out
 
     def _start(self, c: float, name: str, out: str) -> str:
@@ -250,7 +251,7 @@ class Buffers:
             self._product(None, c, rest, out)
             return
         factors = _factors(rest)
-        gates = (self._gate(f, product_of(factors[:i] + factors[i + 1:]), out) for i, f in enumerate(factors))
+        gates = (self._gate(f, product_of(factors[:i] + factors[i + 1 :]), out) for i, f in enumerate(factors))
         start, names = out, []
         if gate := next(filter(None, gates), ""):
             self.put(gate)
@@ -285,8 +286,11 @@ class Buffers:
             function, pair = "mm", f"{signal}, {weight if reverse else self.transposed(weight)}"
         if start:
             return self._onto(start, f"add{function}", f"{pair}{_alpha(c)}", out)
-        self.put(f"torch.{function}({pair}, out={out})" if c == 1
-                 else f"torch.add{function}({out}, {pair}, beta=0{_alpha(c)}, out={out})")
+        self.put(
+            f"torch.{function}({pair}, out={out})"
+            if c == 1
+            else f"torch.add{function}({out}, {pair}, beta=0{_alpha(c)}, out={out})"
+        )
         return out
 
     def _outer(self, expr: Expr, out: str) -> None:

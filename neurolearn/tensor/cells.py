@@ -50,11 +50,19 @@ class Opponents:
         v = tensor(np.concatenate([start[key(c)] for c in chosen], axis=-1))
         self.v = torch.stack([v, -v])
         self.level = tensor(np.concatenate([levels[c.cell] for c in chosen], axis=-1))
-        self.gain = tensor(np.concatenate([np.full(n, c.unit_rate * timing.membrane[0])
-                                           for n, c in zip(self.sizes, chosen, strict=True)]))
+        self.gain = tensor(
+            np.concatenate(
+                [np.full(n, c.unit_rate * timing.membrane[0]) for n, c in zip(self.sizes, chosen, strict=True)]
+            )
+        )
         self.pair = LIFBoxParameters(
-            tau_mem_inv=tensor(1.0 / timing.membrane[0]), v_leak=tensor(timing.membrane[1]), v_th=self.level,
-            v_reset=tensor(0.0), method="heaviside", reset_method=reset_subtract)
+            tau_mem_inv=tensor(1.0 / timing.membrane[0]),
+            v_leak=tensor(timing.membrane[1]),
+            v_th=self.level,
+            v_reset=tensor(0.0),
+            method="heaviside",
+            reset_method=reset_subtract,
+        )
         self.total = torch.zeros_like(self.v)
 
     def send(self, signals: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -66,14 +74,17 @@ class Opponents:
     def step(self, drive: torch.Tensor) -> torch.Tensor:
         """ON minus OFF spikes (cells, batch, units) after one step of Norse's cell."""
         z, state = lif_box_feed_forward_step(
-            torch.stack([drive, -drive])[:, None], LIFBoxFeedForwardState(self.v), self.pair, self.dt)
+            torch.stack([drive, -drive])[:, None], LIFBoxFeedForwardState(self.v), self.pair, self.dt
+        )
         self.v = state.v + z.flip(0) * self.level
         self.total += z
         return z[0] - z[1]
 
     def potentials(self) -> dict[str, np.ndarray]:
         """{signal_cell: potential of the first ON cell (batch, units)}."""
-        return {key(c): part[0].cpu().numpy() for c, part in zip(self.codes, self.v[0].split(self.sizes, -1), strict=True)}
+        return {
+            key(c): part[0].cpu().numpy() for c, part in zip(self.codes, self.v[0].split(self.sizes, -1), strict=True)
+        }
 
     def check(self) -> None:
         """Raises SaturationError if a signal asked for more spikes than there are steps."""
@@ -81,7 +92,8 @@ class Opponents:
             if not part.abs().max() < SATURATED:
                 raise SaturationError(
                     f"signal {code.signal!r} of layer {code.cell} is larger than its cells can send (one spike a step, "
-                    f"{code.unit_rate:g} Hz per unit): lower its entry in unit_rates, or take a smaller dt.")
+                    f"{code.unit_rate:g} Hz per unit): lower its entry in unit_rates, or take a smaller dt."
+                )
 
 
 class FusedOpponents(Opponents):
@@ -94,6 +106,7 @@ class FusedOpponents(Opponents):
         self.v = torch.stack([self.one, self.one])[:1]  # a view is enough: self.v[0] is read, never the OFF cell
 
     def step(self, drive: torch.Tensor) -> torch.Tensor:
+        """One step in place."""
         torch.sub(drive, self.one, out=self.change)
         self.one.add_(self.change.mul_(self.share))
         on, off = self.one > self.level, self.one < -self.level
@@ -115,12 +128,17 @@ class Cells:
         self.state: dict[str, torch.Tensor] = {}
         for k, cell in enumerate(self.program.cells):
             self.state[f"zero_{k}"] = zeros(cell.size)
-            self.state |= {f"{c.name}_{k}": zeros(1 if c.paths[0].kind == "broadcast" else cell.size) for c in cell.compartments}
+            self.state |= {
+                f"{c.name}_{k}": zeros(1 if c.paths[0].kind == "broadcast" else cell.size) for c in cell.compartments
+            }
             self.state |= {f"{s.name}_{k}": zeros(cell.size) for s in cell.signals if s.kind == "differential"}
             self.state |= {f"{latch.name}_{k}": zeros(cell.size) for latch in cell.latches}
         self._synapses(zeros)
-        self.filters = {c.key: LIBoxParameters(1.0 / timing.tau_of(c.key), 0.0)
-                        for cell in self.program.cells for c in cell.compartments}
+        self.filters = {
+            c.key: LIBoxParameters(1.0 / timing.tau_of(c.key), 0.0)
+            for cell in self.program.cells
+            for c in cell.compartments
+        }
         found = codes(self.program, timing)
         self.unit = {key(c): c.unit_rate for c in found}
         pairs = [c for c in found if c.kind == "opponent"]
@@ -131,9 +149,17 @@ class Cells:
         self.drawn = {n: tensor(z) for n, z in poisson(self.program, timing, given, steps).items()}
         self.potential = {key(c): tensor(start[key(c)]) for c in self.membranes}
         self.rest = {key(c): torch.zeros_like(self.potential[key(c)]) for c in self.membranes}
-        self.single = {key(c): LIFBoxParameters(
-            tau_mem_inv=tensor(1.0 / c.membrane.tau_m), v_leak=tensor(c.membrane.background), v_th=tensor(levels[c.cell]),
-            v_reset=tensor(0.0), method="heaviside", reset_method=reset_value) for c in self.membranes}
+        self.single = {
+            key(c): LIFBoxParameters(
+                tau_mem_inv=tensor(1.0 / c.membrane.tau_m),
+                v_leak=tensor(c.membrane.background),
+                v_th=tensor(levels[c.cell]),
+                v_reset=tensor(0.0),
+                method="heaviside",
+                reset_method=reset_value,
+            )
+            for c in self.membranes
+        }
         self.total: dict[str, torch.Tensor] = {}
 
     def _synapses(self, zeros) -> None:
@@ -163,7 +189,9 @@ class Cells:
         """Spikes of leaky integrate-and-fire cells; a cell at rest keeps its potential."""
         name = key(code)
         free = (self.rest[name] < 0.5).to(self.owner.dtype)
-        z, state = lif_box_feed_forward_step(drive, LIFBoxFeedForwardState(self.potential[name]), self.single[name], self.timing.dt)
+        z, state = lif_box_feed_forward_step(
+            drive, LIFBoxFeedForwardState(self.potential[name]), self.single[name], self.timing.dt
+        )
         z = z * free
         self.potential[name] = free * state.v + (1 - free) * self.potential[name]
         self.rest[name] = torch.clamp(self.rest[name] - 1, min=0) + z * round(code.membrane.t_ref / self.timing.dt)
@@ -183,7 +211,9 @@ class Cells:
         spikes = torch.cat([z.flatten() for z in totals])
         seconds = (self.timing.settle + self.timing.window) * len(self.program.phases) * self.timing.dt
         hz = spikes / seconds
-        return Activity(int(spikes.sum()), seconds, float(hz.mean()), float(hz.max()), float((spikes > 0).double().mean()))
+        return Activity(
+            int(spikes.sum()), seconds, float(hz.mean()), float(hz.max()), float((spikes > 0).double().mean())
+        )
 
     # -- compartments ----------------------------------------------------------------------------------------------
 
@@ -199,7 +229,9 @@ class Cells:
             for compartment in cell.compartments:
                 name = f"{compartment.name}_{k}"
                 current = self._current(compartment.paths, signals, spikes)
-                _, state = li_box_feed_forward_step(current, LIBoxState(self.state[name]), self.filters[compartment.key], dt)
+                _, state = li_box_feed_forward_step(
+                    current, LIBoxState(self.state[name]), self.filters[compartment.key], dt
+                )
                 self.state[name] = state.v
             for s in cell.signals:
                 if s.kind == "differential":
@@ -234,5 +266,5 @@ class Cells:
 
 
 def key(code: Code) -> str:
-    """"signal_cell", the name of a train."""
+    """ "signal_cell", the name of a train."""
     return f"{code.signal}_{code.cell}"

@@ -50,14 +50,19 @@ def _call(expr: Expr, leaf, activation) -> str:
     if expr.value in ("f", "df"):
         template = activation.torch if expr.value == "f" else activation.torch_slope
         inner = args[0] if expr.args[0].kind == "name" else f"({args[0]})"
-        return f"({template.format(u=inner)})" if not template.startswith("torch.") or expr.value == "df" else template.format(u=inner)
+        return (
+            f"({template.format(u=inner)})"
+            if not template.startswith("torch.") or expr.value == "df"
+            else template.format(u=inner)
+        )
     return f"{CALLS[expr.value]}({args[0]})"
 
 
 def _varies(expr: Expr, leaf) -> bool:
     """Whether the expression is a tensor; names that ``leaf`` leaves alone are constants."""
-    return any(n.kind in ("post", "pre", "weight", "state") or (n.kind == "name" and leaf(n) != n.value)
-               for n in expr.walk())
+    return any(
+        n.kind in ("post", "pre", "weight", "state") or (n.kind == "name" and leaf(n) != n.value) for n in expr.walk()
+    )
 
 
 def compartment_text(program: Program, k: int, compartment: Compartment) -> str:
@@ -102,7 +107,7 @@ def _torch_value(node: ast.AST, at: Expr) -> Expr:
         case ast.Compare(left, [operator], [right]) if type(operator) in COMPARISONS:
             return Expr(COMPARISONS[type(operator)], None, read(left, right))
         case ast.Call(ast.Attribute(value, "to")):
-            inner, = read(value)
+            (inner,) = read(value)
             return Expr("call", "float", (inner,)) if inner.kind in COMPARISONS.values() else inner
         case ast.Call(ast.Attribute(ast.Name("torch"), "relu"), [value]):
             return Expr("call", "clamp_min", (*read(value), Expr("number", 0.0)))

@@ -23,8 +23,11 @@ def blocks(program: Program, phase: str) -> list[Block]:
     for k, cell in enumerate(program.cells):
         used = {name for s in cell.signals if phase in s.forms for name in s.forms[phase].names()}
         used |= {e for p in program.plastics if p.phase == phase and p.target == k for e in p.reads("post")}
-        found += [Block(k, c.name, cell.size if c.paths[0].kind != "broadcast" else 1)
-                  for c in cell.compartments if c.name in used]
+        found += [
+            Block(k, c.name, cell.size if c.paths[0].kind != "broadcast" else 1)
+            for c in cell.compartments
+            if c.name in used
+        ]
         found += [Block(k, s.name, cell.size) for s in cell.signals if s.kind == "differential" and phase in s.forms]
     return found
 
@@ -41,9 +44,15 @@ def source(program: Program, phase: str, taus: dict[str, float]) -> str:
     out = ["def flow(state, given, weight):", *head]
     out += [f"    {name} = {value!r}" for name, value in {**program.constants, **program.times}.items()]
     out += [f"    {n}_{k} = given['{n}_{k}']" for k, cell in enumerate(program.cells) for n in cell.externals]
-    out += [f"    {k.name}_{c} = given['{k.name}_{c}']" for c, cell in enumerate(program.cells) for k in cell.latches
-            if program.phases.index(k.phase) < program.phases.index(phase)]
-    out.append(f"    {', '.join(names)}{',' if len(names) == 1 else ''} = state.split({[b.size for b in variables]}, dim=1)")
+    out += [
+        f"    {k.name}_{c} = given['{k.name}_{c}']"
+        for c, cell in enumerate(program.cells)
+        for k in cell.latches
+        if program.phases.index(k.phase) < program.phases.index(phase)
+    ]
+    out.append(
+        f"    {', '.join(names)}{',' if len(names) == 1 else ''} = state.split({[b.size for b in variables]}, dim=1)"
+    )
     for k, cell in enumerate(program.cells):
         for s in cell.signals:
             if s.kind == "algebraic" and phase in s.forms:

@@ -55,17 +55,21 @@ class _Fused:
         for phase in program.phases:
             self._phase(phase)
         return [
-            "from neurolearn.errors import InputError", "", "",
+            "from neurolearn.errors import InputError",
+            "",
+            "",
             "def build(weight, dtype, device):",
             f'    """{program.name} on {program.network}, for batches of {self.batch}; weights change in place."""',
             *(_line(4, *line) for line in self._weights()),
-            *(f"    {line}" for line in self.code.static), "",
+            *(f"    {line}" for line in self.code.static),
+            "",
             "    def step(given, rates):",
             "        for name, value in given.items():",
             f"            if len(value) != {self.batch}:",
             "                raise InputError(f'{name} has {len(value)} samples; this program was built for batches of "
             f"{self.batch}.')",
-            *(_line(8, *line) for line in [*self._literals(), *self.code.lines, *self.writes]), "",
+            *(_line(8, *line) for line in [*self._literals(), *self.code.lines, *self.writes]),
+            "",
             "    return step",
         ]
 
@@ -78,8 +82,10 @@ class _Fused:
         for weights, whole in self.stacks.items():
             kept = ", ".join(f"weight[{w!r}]" for w in weights)
             sizes = [self.code.shape[w][0] for w in weights]
-            lines += [(f"{whole} = torch.cat([{', '.join(weights)}])", "they hear one signal"),
-                      (f"{kept} = {', '.join(weights)} = {whole}.split({sizes})", "")]
+            lines += [
+                (f"{whole} = torch.cat([{', '.join(weights)}])", "they hear one signal"),
+                (f"{kept} = {', '.join(weights)} = {whole}.split({sizes})", ""),
+            ]
         return lines
 
     def _literals(self) -> list[tuple[str, str]]:
@@ -172,8 +178,12 @@ class _Fused:
         for cell in self.program.cells:
             read = set().union(*(s.forms[phase].names() for s in cell.signals if phase in s.forms))
             found |= dict.fromkeys(
-                p.weight for c in cell.compartments if c.name in read for p in c.paths
-                if p.kind == "weight" and not p.reverse and (p.source, p.signal) == (path.source, path.signal))
+                p.weight
+                for c in cell.compartments
+                if c.name in read
+                for p in c.paths
+                if p.kind == "weight" and not p.reverse and (p.source, p.signal) == (path.source, path.signal)
+            )
         return tuple(found)
 
     def _loop(self, phase: str) -> None:
@@ -214,8 +224,9 @@ class _Fused:
             return Expr("number", self.program.constants[node.value]) if node.kind == "name" else simple(node)
 
         (c, post), (d, pre), (e, weight) = (scaled(ONE if part is None else part.rewrite(leaf)) for part in term)
-        post, pre = (end if end == ONE else self._rows(end, k)
-                     for end, k in ((post, plastic.target), (pre, plastic.source)))
+        post, pre = (
+            end if end == ONE else self._rows(end, k) for end, k in ((post, plastic.target), (pre, plastic.source))
+        )
         return c * d * e, post, pre, weight
 
     def _direct(self, plastic: Plastic, parts: list[Part]) -> list[str]:
@@ -236,8 +247,11 @@ class _Fused:
         rate = ("" if c == 1 else f"{c!r}*") + f"rates[{name!r}]" + ("" if self.batch == 1 else f"/{self.batch}")
         first = self.code.read(post)
         if self.batch == 1:
-            return f"{name}.add_({first}, alpha={rate})" if pre == ONE else (
-                f"{name}.addr_({first}, {self.code.read(pre)}, alpha={rate}{beta})")
+            return (
+                f"{name}.add_({first}, alpha={rate})"
+                if pre == ONE
+                else (f"{name}.addr_({first}, {self.code.read(pre)}, alpha={rate}{beta})")
+            )
         second = self.code.read(Expr("full", (self.batch,), (ONE,)) if pre == ONE else pre)
         function = "addmv_" if pre == ONE else "addmm_"
         return f"{name}.{function}({self.code.transposed(first)}, {second}, alpha={rate}{beta})"
@@ -245,8 +259,12 @@ class _Fused:
     def _formed(self, plastic: Plastic, parts: list[Part]) -> list[str]:
         """The change as a value of its own, whatever its terms."""
         name, weight, bias = plastic.weight, self.program.weights[plastic.weight], plastic.source is None
-        total = sum_of([simple(product_of([Expr("number", c), self._mean(post, pre, bias), factor]))
-                        for c, post, pre, factor in parts])
+        total = sum_of(
+            [
+                simple(product_of([Expr("number", c), self._mean(post, pre, bias), factor]))
+                for c, post, pre, factor in parts
+            ]
+        )
         own = Expr("full", weight.shape, (total,)) if total.kind == "name" else self.code.full(total, weight.shape)
         change = self.code.read(own)
         if weight.mask is None:
@@ -264,6 +282,7 @@ class _Fused:
 
     def _spell(self, plastic: Plastic) -> None:
         """The reference's own lines, for what is no sum of products of one-sided factors."""
+
         def variable(side: str, signal: str, k: int) -> str:
             if signal not in plastic.reads(side) and Node(k, signal) not in self.at:
                 return signal
@@ -273,8 +292,12 @@ class _Fused:
             self.code.put(text, comment)
         if plastic.weight not in self.spelled:
             self.spelled[plastic.weight] = None
-            self.writes.append((f"{plastic.weight}.add_(change[{plastic.weight!r}], alpha=rates[{plastic.weight!r}])",
-                                self.code.comment))
+            self.writes.append(
+                (
+                    f"{plastic.weight}.add_(change[{plastic.weight!r}], alpha=rates[{plastic.weight!r}])",
+                    self.code.comment,
+                )
+            )
 
 
 def _line(indent: int, text: str, comment: str) -> str:

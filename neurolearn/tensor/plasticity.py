@@ -151,6 +151,7 @@ def _grouped(expr: Expr, leaf) -> str:
     text = torch_text(expr, leaf)
     return text if text.isidentifier() else f"({text})"
 
+
 def traces(program: Program) -> list[str]:
     """Text of ``traces(state, signals, filtered)``: right sides of all synaptic states, in synaptic time constants.
 

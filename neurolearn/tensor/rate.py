@@ -21,8 +21,16 @@ class RateProgram:
     size is then fixed). dtype, device: of torch. ``weight``: {name: tensor}, plus ``mask_<name>`` of masked ones.
     """
 
-    def __init__(self, program: Program, weights: Mapping[str, np.ndarray], *, kind: str = "reference",
-                 batch: int | None = None, dtype: torch.dtype = torch.float64, device: str = "cpu"):
+    def __init__(
+        self,
+        program: Program,
+        weights: Mapping[str, np.ndarray],
+        *,
+        kind: str = "reference",
+        batch: int | None = None,
+        dtype: torch.dtype = torch.float64,
+        device: str = "cpu",
+    ):
         if kind not in KINDS:
             raise InputError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}.")
         self.program, self.kind, self.dtype, self.device = program, kind, dtype, device

@@ -109,8 +109,10 @@ class Reference:
         for n in self.flow(phase):
             self._put(f"outer_{n.name}_{n.cell} = {n.name}_{n.cell}", "")
         sizes = [self.program.cells[n.cell].size for n in states]
-        self._put(f"{_targets(states)} = settle(flow, n, {sum(sizes)}, given['data_0']).split({sizes}, dim=1)",
-                  "the fixed point")
+        self._put(
+            f"{_targets(states)} = settle(flow, n, {sum(sizes)}, given['data_0']).split({sizes}, dim=1)",
+            "the fixed point",
+        )
         for node in order:
             if node in inside:
                 self._signal(node, phase)
@@ -122,8 +124,11 @@ class Reference:
         needed = self._needed(phase, states, inside)
         sizes = [self.program.cells[n.cell].size for n in states]
         latched, external = self._outside(phase, [*needed, *states])
-        outer = sorted({n for node in [*needed, *states] for n in self.program.reads(
-            node.cell, self.program.form(node, phase))} - inside | set(latched))
+        outer = sorted(
+            {n for node in [*needed, *states] for n in self.program.reads(node.cell, self.program.form(node, phase))}
+            - inside
+            | set(latched)
+        )
         self._put("def flow(state, copies):", "the loop; copies: the batch stacked so many times")
         for n in outer:
             self._put(f"{n.name}_{n.cell} = outer_{n.name}_{n.cell}.repeat(copies, 1)", "", 8)
@@ -159,8 +164,10 @@ class Reference:
     def _outside(self, phase: str, nodes: list[Node]) -> tuple[list[Node], list[Node]]:
         """What the nodes read that no phase computes: latched values and given ones."""
         read = sorted({Node(n.cell, name) for n in nodes for name in self.program.form(n, phase).names()})
-        return ([n for n in read if self.program.latch(*n)],
-                [n for n in read if n.name in self.program.cells[n.cell].externals])
+        return (
+            [n for n in read if self.program.latch(*n)],
+            [n for n in read if n.name in self.program.cells[n.cell].externals],
+        )
 
 
 def _targets(nodes: list[Node]) -> str:

@@ -26,9 +26,11 @@ def source(program: Program) -> str:
     state: {compartment or differential signal _cell: tensor}. The result of signals_* is {signal_cell: tensor} and, under
     d_<signal>_<cell>, the right sides of differential signals.
     """
-    out = [f'"""{program.name} on {program.network}: signals inside the cells at one instant, and the read of a window."""']
+    out = [
+        f'"""{program.name} on {program.network}: signals inside the cells at one instant, and the read of a window."""'
+    ]
     constants = [f"{name} = {value!r}" for name, value in {**program.constants, **program.times}.items()]
-    out += constants + ["", ""]
+    out += [*constants, "", ""]
     for phase in program.phases:
         out += _signals(program, phase)
     out += [*plasticity.traces(program), "", ""]
@@ -59,7 +61,11 @@ def _signals(program: Program, phase: str) -> list[str]:
         out += [f"    {s.name}_{k} = state['{s.name}_{k}']" for s in cell.signals if s.kind == "differential"]
 
         def leaf(expr, k=k) -> str:
-            return str(expr.value) if expr.value in program.constants or expr.value in program.times else f"{expr.value}_{k}"
+            return (
+                str(expr.value)
+                if expr.value in program.constants or expr.value in program.times
+                else f"{expr.value}_{k}"
+            )
 
         for s in sorted(cell.signals, key=lambda s: s.kind):  # algebraic ones first, flows after them
             same = len(set(s.forms.values())) == 1
@@ -79,8 +85,16 @@ class SpikingProgram:
     device: of torch. After a run, ``activity`` says what the cells did.
     """
 
-    def __init__(self, program: Program, weights: Mapping[str, np.ndarray], timing: Timing, *,
-                 kind: str = "reference", dtype: torch.dtype = torch.float64, device: str = "cpu"):
+    def __init__(
+        self,
+        program: Program,
+        weights: Mapping[str, np.ndarray],
+        timing: Timing,
+        *,
+        kind: str = "reference",
+        dtype: torch.dtype = torch.float64,
+        device: str = "cpu",
+    ):
         if kind not in ("reference", "fused"):
             raise InputError(f"kind is {kind!r}; choose reference or fused.")
         self.program, self.timing, self.kind, self.dtype, self.device = program, timing, kind, dtype, device
@@ -97,14 +111,21 @@ class SpikingProgram:
         return torch.tensor(np.asarray(value, dtype=float), dtype=self.dtype, device=self.device)
 
     @torch.no_grad()
-    def run(self, given: Mapping[str, np.ndarray], *, record: bool = False,
-            progress: Callable[[float], None] | None = None) -> dict[str, torch.Tensor]:
+    def run(
+        self, given: Mapping[str, np.ndarray], *, record: bool = False, progress: Callable[[float], None] | None = None
+    ) -> dict[str, torch.Tensor]:
         """{weight: change}, averaged over the batch. record: keep the trains. progress: called with the share done."""
         return self.repeats(given, 1, record=record, progress=progress)[0]
 
     @torch.no_grad()
-    def repeats(self, given: Mapping[str, np.ndarray], groups: int, *, record: bool = False,
-                progress: Callable[[float], None] | None = None) -> list[dict[str, torch.Tensor]]:
+    def repeats(
+        self,
+        given: Mapping[str, np.ndarray],
+        groups: int,
+        *,
+        record: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[dict[str, torch.Tensor]]:
         """The changes of ``groups`` equal parts of the batch, each averaged over its own rows only."""
         timing, program = self.timing, self.program
         steps = timing.settle + timing.window
@@ -120,7 +141,9 @@ class SpikingProgram:
                     window.add(signals, spikes, cells)
                 cells.move(signals, spikes)
                 if record:
-                    trains.append({name: (z.to(torch.int8) if timing.cells == 1 else z).cpu() for name, z in spikes.items()})
+                    trains.append(
+                        {name: (z.to(torch.int8) if timing.cells == 1 else z).cpu() for name, z in spikes.items()}
+                    )
                 k += 1
                 if progress and k % 200 == 0:
                     progress(k / (steps * len(program.phases)))
@@ -130,5 +153,7 @@ class SpikingProgram:
         if record:
             self.activity.trains = {name: torch.stack([t[name] for t in trains]).numpy() for name in trains[0]}
         rows = len(given["data_0"]) // groups
-        return [self._changes({n: m[g * rows : (g + 1) * rows] for n, m in mean.items()}, self.weight, rows)
-                for g in range(groups)]
+        return [
+            self._changes({n: m[g * rows : (g + 1) * rows] for n, m in mean.items()}, self.weight, rows)
+            for g in range(groups)
+        ]

@@ -45,5 +45,7 @@ class Window:
 
     def means(self) -> dict[str, torch.Tensor]:
         """What the read of this phase sees."""
-        return {f"{self.phase} {side} {name}" + ("" if k < 0 else f" {k}"): value
-                for (side, name, k), value in self.sum.items()}
+        return {
+            f"{self.phase} {side} {name}" + ("" if k < 0 else f" {k}"): value
+            for (side, name, k), value in self.sum.items()
+        }

@@ -1,12 +1,12 @@
 """Training in tensor.rate: any rule, or a control, on any network and data set, with what every epoch reached.
 
-    run = train(rules.get("feedback_alignment"), TASKS["yin_yang"].network, data.load("yin_yang"), epochs=25, seed=0)
+    run = train("feedback_alignment", mlp([64, 64, 32, 10]), data.load("digits"), seed=0)
     run.history[-1]["test_accuracy"], run.history[-1]["angle_to_backprop_deg"]
 """
 
 from neurolearn.training.controls import CONTROLS
 from neurolearn.training.search import search
-from neurolearn.training.settings import TASKS, Rate, Task
+from neurolearn.training.settings import TASKS, Rate, Task, task
 from neurolearn.training.train import Run, train
 
-__all__ = ["CONTROLS", "TASKS", "Rate", "Run", "Task", "search", "train"]
+__all__ = ["CONTROLS", "TASKS", "Rate", "Run", "Task", "search", "task", "train"]

@@ -1,4 +1,4 @@
-"""Who learns: a rule on a network, or one of the two controls without which an accuracy says nothing about it.
+"""Who learns: a rule on a network, or one of the two controls without which its accuracy says nothing.
 
 ``linear``: inputs straight to outputs, with the network's loss. ``readout_only``: the same network and initial weights,
 but only the weights into the output learn; every hidden weight stays as it was drawn, to the last bit. What these reach
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from neurolearn import rules
+from neurolearn.errors import InputError
 from neurolearn.network import Network, mlp
 from neurolearn.program import Program, lower
 from neurolearn.rule import Rule
@@ -19,7 +20,7 @@ CONTROLS = ("linear", "readout_only")
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """What is trained: name (the rule's, or the control's), rule, network and the Program of both."""
+    """What is trained. name: the rule's or the control's; program: of the rule on the network."""
 
     name: str
     rule: Rule
@@ -28,13 +29,18 @@ class Learner:
 
 
 def learner(rule: Rule | str, network: Network) -> Learner:
-    """The learner of a Rule, a control's name or the name of a rule of the catalogue. Raises InputError for another."""
+    """The learner of a Rule, of a control's name or of the name of a rule in the catalogue.
+
+    Raises InputError for any other name, and for a rule of one's own that has the name of a control.
+    """
+    if isinstance(rule, Rule) and rule.name in CONTROLS:
+        raise InputError(f"the rule is named {rule.name!r}, which is a control; rename the rule.")
+    if rule not in CONTROLS:
+        rule = rules.get(rule) if isinstance(rule, str) else rule
+        return Learner(rule.name, rule, network, lower(rule, network))
+    backprop = rules.get("backprop")
     if rule == "linear":
-        small = mlp([network.sizes[0], network.sizes[-1]], loss=network.loss)
-        return Learner(rule, rules.backprop, small, lower(rules.backprop, small))
-    if rule == "readout_only":
-        whole = lower(rules.backprop, network)
-        readout = tuple(p for p in whole.plastics if p.target == network.output)
-        return Learner(rule, rules.backprop, network, replace(whole, plastics=readout))
-    rule = rules.get(rule) if isinstance(rule, str) else rule
-    return Learner(rule.name, rule, network, lower(rule, network))
+        network = mlp([network.sizes[0], network.sizes[-1]], loss=network.loss)
+    program = lower(backprop, network)
+    readout = tuple(plastic for plastic in program.plastics if plastic.target == network.output)
+    return Learner(rule, backprop, network, replace(program, plastics=readout))

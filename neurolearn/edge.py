@@ -1,0 +1,119 @@
+"""One measured statement about a rule, and the nets, weights and batches on which such statements are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from neurolearn import streams
+from neurolearn.equations import Expr
+from neurolearn.network import Network, mlp
+from neurolearn.program import Program, lower
+from neurolearn.rule import Rule
+
+RATE, SPIKES, RATE_LIMIT, LIMIT = "circuit.rate=tensor.rate", "circuit.spiking=tensor.spiking", "spiking->rate", "limit"
+
+
+VANISHING = 1e-6  # of the largest change of the rule: below it there is nothing to compare
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One measured statement. norm: of what was compared, relative to backprop's where that is known."""
+
+    rule: str
+    network: str
+    edge: str
+    phase: str
+    weight: str
+    quantity: str
+    measured: float
+    tolerance: float
+    norm: float
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Within tolerance, and not because there was nothing to compare."""
+        return bool(self.measured <= self.tolerance and self.norm > 1e-9 and not self.note.startswith("void"))
+
+    def json(self) -> dict:
+        """Plain data, with the ratio of measured to tolerance."""
+        ratio = self.measured / self.tolerance if self.tolerance else float(self.measured > 0)
+        return {**asdict(self), "ratio": ratio, "passed": self.passed}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A net, its weights and a batch on which edges are measured."""
+
+    sizes: tuple[int, ...] = (12, 10, 8, 4)
+    activation: str = "tanh"
+    seed: int = 1
+    batch: int = 4
+
+    def network(self) -> Network:
+        """The net: a chain with squared error."""
+        return mlp(self.sizes, self.activation)
+
+    def batch_of(self, copies: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """(x, teacher) drawn from the seed; the whole batch ``copies`` times."""
+        rng = streams.stream(self.seed, "verify")
+        x = rng.random((self.batch, self.sizes[0]))
+        teacher = np.eye(self.sizes[-1])[rng.integers(0, self.sizes[-1], self.batch)]
+        return np.tile(x, (copies, 1)), np.tile(teacher, (copies, 1))
+
+
+DEFAULT = (Setting(),)
+FULL = tuple(
+    Setting(sizes, activation, seed, batch=28)
+    for sizes in ((12, 10, 8, 4), (9, 12, 10, 7, 5))
+    for activation in ("tanh", "relu")
+    for seed in (1, 2)
+)
+
+
+def flip(program: Program) -> Program:
+    """The program with the sign of every first plasticity of a weight turned round."""
+    return replace(program, plastics=tuple(replace(p, expr=Expr("neg", None, (p.expr,))) for p in program.plastics))
+
+
+def case(rule: Rule, setting: Setting, sabotage: bool, copies: int = 1):
+    """(program, program under test, weights, given); ``copies`` of the batch side by side, with the same noise."""
+    program = lower(rule, setting.network())
+    weights = streams.initial_weights(program, rule.pathways, setting.seed, bias=0.2)
+    x, teacher = setting.batch_of(copies)
+    given = streams.given(program, x, teacher, setting.seed, indices=np.tile(np.arange(setting.batch), copies))
+    return program, flip(program) if sabotage else program, weights, given
+
+
+def algebra(program: Program, weights, given) -> dict[str, np.ndarray]:
+    """The changes of tensor.rate."""
+    from neurolearn.tensor.rate import RateProgram
+
+    return {n: c.numpy() for n, c in RateProgram(program, weights).changes(given).items()}
+
+
+def rows(
+    rule, setting: Setting, edge: str, program: Program, quantity: str, measure, tolerance: float, norms, note=""
+) -> Iterator[Edge]:
+    """One edge for each plastic weight: ``measure(name)`` against the tolerance; void where the change vanishes."""
+    largest = max(float(np.linalg.norm(norms[p.weight])) for p in program.plastics)
+    for plastic in program.plastics:
+        name = plastic.weight
+        if np.linalg.norm(norms[name]) < VANISHING * largest:
+            note = f"void: the change of {name} vanishes"
+        yield Edge(
+            rule.name,
+            f"{setting.network()} seed {setting.seed}",
+            edge,
+            plastic.phase,
+            name,
+            quantity,
+            float(measure(name)),
+            tolerance,
+            float(np.linalg.norm(norms[name])),
+            note,
+        )
