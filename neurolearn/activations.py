@@ -55,7 +55,7 @@ softplus = Activation(
     "softplus",
     "torch.logaddexp({u}, torch.zeros_like({u}))",
     "torch.sigmoid({u})",
-    "(({u})*int(({u}) > 0) + log1p(exp(-abs({u}))))",
+    "(({u})*int(({u}) > 0) + log(1.0 + exp(-abs({u}))))",
     "1.0/(1.0 + exp(-({u})))",
 )
 
@@ -92,7 +92,7 @@ def lif(tau_m: float = 20e-3, t_ref: float = 2e-3, unit: float = 100.0, backgrou
     over_b = f"clip({{u}} + {background - 1.0}, {tiny}, inf)"
     above_t, above_b = f"({{u}} > {1.0 - background + tiny})", f"int(({{u}}) > {1.0 - background + tiny})"
     interval_t = f"({t_ref} + {tau_m}*torch.log1p(1.0/{over_t}))"
-    interval_b = f"({t_ref} + {tau_m}*log1p(1.0/{over_b}))"
+    interval_b = f"({t_ref} + {tau_m}*log(1.0 + 1.0/{over_b}))"
     return Activation(
         "lif",
         f"torch.where({above_t}, 1.0/({unit}*{interval_t}), 0.0)",

@@ -102,9 +102,8 @@ def rows(
     """One edge for each plastic weight: ``measure(name)`` against the tolerance; void where the change vanishes."""
     largest = max(float(np.linalg.norm(norms[p.weight])) for p in program.plastics)
     for plastic in program.plastics:
-        name = plastic.weight
-        if np.linalg.norm(norms[name]) < VANISHING * largest:
-            note = f"void: the change of {name} vanishes"
+        name, norm = plastic.weight, float(np.linalg.norm(norms[plastic.weight]))
+        vanishes = norm <= VANISHING * largest
         yield Edge(
             rule.name,
             f"{setting.network()} seed {setting.seed}",
@@ -112,8 +111,8 @@ def rows(
             plastic.phase,
             name,
             quantity,
-            float(measure(name)),
+            float("nan") if vanishes else float(measure(name)),
             tolerance,
-            float(np.linalg.norm(norms[name])),
-            note,
+            norm,
+            f"void: the change of {name} vanishes" if vanishes else note,
         )

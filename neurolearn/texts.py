@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from neurolearn.dimensions import check_rate
 from neurolearn.equations import Expr, Reader, Span, Statement
 from neurolearn.network import Network
 from neurolearn.program import State
@@ -58,6 +59,11 @@ class Texts:
         self._check_names()
         self._read_blocks()
         self.plasticity = self._read_plasticity()
+        for statement in (s for lines in self.statements.values() for s in lines.values()):
+            if statement.kind == "differential":
+                check_rate(statement.expr, self.times, rule.name)
+        for state in (s for text in self.plasticity for s in text.states):
+            check_rate(state.expr, self.times, rule.name)
 
     def calls(self, pathway: str, kind: str) -> bool:
         """Whether any line of that kind of layer calls the pathway."""

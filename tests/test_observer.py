@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_named():
         observer.loss(net, weights, x, teacher[:6])
     with pytest.raises(InputError, match=r"weight W_2_1 has shape \(5, 3\).* needs \(3, 5\)"):
         observer.forward(net, weights | {"W_2_1": weights["W_2_1"].T}, x)
-    with pytest.raises(InputError, match="there is no weight b_2; .* needs W_1_0, W_2_1, b_1, b_2"):
+    with pytest.raises(InputError, match=r"there is no weight b_2; .* needs W_1_0, W_2_1, b_1, b_2"):
         observer.forward(net, {n: w for n, w in weights.items() if n != "b_2"}, x)
 
 

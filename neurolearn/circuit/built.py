@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from neurolearn.circuit import script
 from neurolearn.circuit.plan import CircuitPlan
-from neurolearn.errors import InputError
+from neurolearn.errors import InputError, RuleError
 from neurolearn.program import Program
 
 
@@ -152,5 +153,23 @@ def execute(program: Program, plan: CircuitPlan, target: str = "numpy") -> Circu
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     space = {"__name__": "neurolearn_circuit"}
     exec(compile(source, filename, "exec"), space)
-    objects, network, duration = space["build"](script.arrays(plan), target)
+    try:
+        objects, network, duration = space["build"](script.arrays(plan), target)
+    except Exception as error:
+        raise _refused(program, error) from error
     return Circuit(program, plan, objects, network, duration, source)
+
+
+def _refused(program: Program, error: Exception) -> RuleError:
+    """What Brian2 objects to, with the line of the rule that its message names, if it names one."""
+    lines = [
+        line
+        for cell in program.cells
+        for s in cell.signals
+        for line in s.lines.values()
+        if re.search(rf"\b_?{s.name}\b", str(error))
+    ]
+    sentence = " ".join(str(error).split())[:300]
+    return RuleError(
+        f"Brian2 refuses the circuit: {sentence}", rule=program.name, line=lines[0] if lines else "", column=0
+    )

@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One training. rule: name of the rule or control. network: what was trained. weights: {name: float64} at its end.
+    """One training. rule: name of rule or control. network: what was trained. weights: {name: float64}, at its end.
 
     history: a row for each epoch, the first from before training. rule, seed, epoch, epochs (how many there will be);
     train_accuracy, valid_accuracy, test_accuracy: shares of whole splits, 0 to 1; angle_to_backprop_deg: {layer: degrees
@@ -51,10 +51,10 @@ def train(rule: Rule | str, network: Network, dataset: Dataset, *, epochs: int |
           kind: str = "reference", on_epoch: Callable[[Row], None] | None = None, angles: bool = True) -> Run:
     """Train a rule, or a control ("linear", "readout_only"), from weights drawn from ``seed``.
 
-    rule: a Rule, the name of one in the catalogue, or a control's. rate: multiplies weight changes, which are means over
-    the batch; one number, or one per pathway with "*" for the others. epochs, batch, rate: by default what ``settings``
-    has. device, dtype, kind: of ``RateProgram``; measurements are in float64 whatever these are. on_epoch: is given
-    every row of the history as it comes. angles: False saves the time they take.
+    rule: a Rule, the name of one in the catalogue, or a control's. rate: multiplies weight changes, which are means
+    over the batch; one number, or one per pathway with "*" for the others. epochs, batch, rate: by default what
+    ``settings`` has. device, dtype, kind: of ``RateProgram``; measurements are in float64 whatever these are.
+    on_epoch: is given every row of the history as it comes. angles: False saves the time they take.
     Raises InputError for arguments that do not fit together and for weights that diverge, SettlingError for a loop that
     stops settling; the last two name rule, rate and epoch, and end the training.
     """
@@ -97,7 +97,8 @@ def _check(who: Learner, dataset: Dataset, epochs: int, batch: int, seed: int, r
     if (who.network.sizes[0], who.network.sizes[-1]) != fit:
         raise InputError(f"the network ({who.network}) does not fit {dataset.name}, which has {fit[0]} features and "
                          f"{fit[1]} classes; its sizes must begin with {fit[0]} and end with {fit[1]}.")
-    for name, value, least, most in (("epochs", epochs, 0, np.inf), ("batch", batch, 1, samples), ("seed", seed, 0, np.inf)):
+    integers = {"epochs": (epochs, 0, np.inf), "batch": (batch, 1, samples), "seed": (seed, 0, np.inf)}
+    for name, (value, least, most) in integers.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value <= most:
             limit = f" and <= {most}, the number of training samples" if name == "batch" else ""
             raise InputError(f"{name} is {value!r}; give an integer >= {least}{limit}.")

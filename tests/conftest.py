@@ -1,0 +1,38 @@
+"""Shared by the tests: the rules of the catalogue and of docs/examples, and one small net with its weights and batch."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from neurolearn import rules
+from neurolearn.network import mlp
+from neurolearn.rule import Rule
+
+torch.set_num_threads(1)  # nets this small only lose by sharing
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def load(path: Path) -> Rule:
+    """The rule that a file of docs/examples defines; it has the file's name."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, path.stem)
+
+
+EXAMPLES = {path.stem: load(path) for path in sorted((ROOT / "docs/examples").glob("*.py"))}
+RULES = {**rules.ALL, **EXAMPLES}
+
+NET = mlp([6, 5, 4, 3])
+X = np.random.default_rng(1).random((2, 6))
+TEACHER = np.eye(3)[[0, 2]]
+
+
+def near(u: np.ndarray, v: np.ndarray) -> float:
+    """How far u is from v, relative to v."""
+    return float(np.linalg.norm(np.subtract(u, v)) / np.linalg.norm(v))
