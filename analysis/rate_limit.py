@@ -123,34 +123,57 @@ def table(rules, steps, curves, slopes, living) -> None:
 
 
 def draw(rules, steps, curves, slopes, living, path: Path) -> Path:
-    figure, axis = figures.new(1, 1, 7.6, 5.6)
-    names = list(nl.rules.ALL)
-    colour = {r.name: figures.COLOURS[names.index(r.name) if r.name in names else 5 + k] for k, r in enumerate(rules)}
-    phase = physiology.timing(SETTING.seed)
+    figure, axis = figures.new(1, 1, 7.6, 5.4)
+    known = list(nl.rules.ALL)
+    colour = {r.name: figures.COLOURS[known.index(r.name) if r.name in known else 5 + k] for k, r in enumerate(rules)}
+    phase, n = physiology.timing(SETTING.seed), spikes(steps)
     alone = float(spikes(phase.settle + phase.window, phase))
-    few, many = spikes([steps[0], steps[-1]])
-    for encoding, word in (("regular", "-1"), ("poisson", "-1/2")):
-        start = np.exp(np.mean([np.log(curves[r.name, encoding][0]) for r in rules]))
-        reference(axis, lambda n, a=start, e=encoding: a * (n / few) ** SLOPES[e][0], (alone, many), f"slope {word}")
-        for rule in rules:
-            fill = colour[rule.name] if encoding == "regular" else "white"
-            fitted = f"{slopes[rule.name, 'regular']:+.2f}, {slopes[rule.name, 'poisson']:+.2f}"
-            axis.plot(
-                spikes(steps), curves[rule.name, encoding], "o-", color=colour[rule.name], mfc=fill, ms=5, lw=1.2,
-                label=f"{rule.name.replace('_', ' ')}: {fitted}" if encoding == "regular" else None,
-            )
-        end = np.exp(np.mean([np.log(curves[r.name, encoding][-1]) for r in rules]))
-        axis.text(many * 1.18, end, f"{encoding.replace('poisson', 'Poisson')}\ninput", va="center", fontsize=9)
-    points(axis, rules, living, alone, colour)
-    axis.set(
-        xscale="log", yscale="log", xlim=(alone / 1.6, many * 2.6), ylim=(curves_floor(curves) / 2.2, 1.5),
-        xlabel="spikes that a signal of 1 sends in the window",
-        ylabel="relative error of the weight change",
-    )
-    axis.set_title("How fast do spikes become rates?", pad=14)
+    for encoding, word in (("regular", "−1"), ("poisson", "−1/2")):
+        logs = np.log([curves[rule.name, encoding] for rule in rules]).mean(0)
+        _reference(axis, n, logs, (alone, n[-1]), SLOPES[encoding][0], f"slope {word}")
+        axis.text(n[-1] * 1.2, np.exp(logs[-1]), encoding.replace("p", "P") + "\ninput", va="center", fontsize=9)
+    for rule in rules:
+        c, name = colour[rule.name], rule.name
+        fitted = " and ".join(f"{slopes[name, e]:.2f}".replace("-", "−") for e in SLOPES)
+        axis.plot(n, curves[name, "regular"], "o-", color=c, ms=5, lw=1.3, label=f"{name.replace('_', ' ')}: {fitted}")
+        axis.plot(n, curves[name, "poisson"], "o-", color=c, mfc="white", ms=5, lw=1.3)
+    _operating_points(axis, rules, living, alone, colour)
+    floor = min(min(curve) for curve in curves.values())
+    axis.set(xscale="log", yscale="log", xlim=(alone / 2, n[-1] * 2.6), ylim=(floor / 7, 1.3))
+    axis.set_xlabel("spikes that a signal of 1 sends in the window")
+    axis.set_ylabel("relative error of the weight change")
+    axis.set_title("How fast do spikes become rates?", loc="left", fontweight="bold", fontsize=11, pad=10)
     top = axis.secondary_xaxis("top", functions=(lambda n: n / TIMING.unit_rate, lambda s: s * TIMING.unit_rate))
-    top.set_xlabel("averaging time along the curves (s)", fontsize=8, color=figures.GREY)
-    top.tick_params(colors=figures.GREY, labelsize=8)
-    axis.legend(loc="lower left", fontsize=8.5, title="fitted slopes: regular, Poisson", title_fontsize=8.5,
-                alignment="left")
+    top.set_xlabel("window along the curves (s)", fontsize=8, color="#808080", loc="right")
+    top.tick_params(which="both", colors="#808080", labelsize=8)
+    top.spines["top"].set_color("#b5b5b5")
+    top.xaxis.set_major_formatter("{x:g}")
+    axis.legend(loc="lower left", fontsize=8.5, alignment="left", title_fontsize=8.5, frameon=False,
+                title="fitted slopes, regular (filled) and Poisson (open)")
     return figures.save(figure, path)
+
+
+def _reference(axis, n, logs, ends: tuple[float, float], power: float, words: str) -> None:
+    """The power law of a given exponent that is nearest to a curve, from end to end."""
+    offset, line = np.mean(logs - power * np.log(n)), np.array(ends)
+    axis.plot(line, np.exp(offset) * line**power, "--", color="#b5b5b5", lw=1, zorder=0)
+    place = n[0] / 3.2
+    axis.annotate(words, (place, np.exp(offset) * place**power), (-4, -5), textcoords="offset points", fontsize=8.5,
+                  color="#808080", ha="right", va="top")
+
+
+def _operating_points(axis, rules, living, alone: float, colour: dict) -> None:
+    """What 200 ms leave: one cell per unit, and a population, in which a signal sends as many times more spikes."""
+    many = physiology.POPULATION
+    for k, rule in enumerate(rules):
+        shift = 1.14 ** (k - (len(rules) - 1) / 2)  # side by side where they would cover each other
+        places = np.array([alone, alone * many]) * shift
+        errors = [living[rule.name, cells][0] for cells in (1, many)]
+        axis.plot(places, errors, "D-", color=colour[rule.name], ms=6, lw=0.8, mec="white", mew=0.5)
+    for cells, words in ((1, "200 ms, leaky cells,\n1 per unit"), (many, f"200 ms, leaky cells,\n{many} per unit")):
+        top = max(living[rule.name, cells][0] for rule in rules)
+        axis.annotate(words, (alone * cells, top), (0, 8), textcoords="offset points", ha="center", fontsize=8.5)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

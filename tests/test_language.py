@@ -67,6 +67,9 @@ BROKEN = [
     ("bare rate at a synapse", learns("error_post * rate"), "'rate' is not available at a synapse", "rate"),
     ("pathway at a synapse", learns("rate_pre * B(error_above)"), "a synapse has no pathways", "B("),
     ("f at a synapse", learns("rate_pre * f(error_post)"), "a synapse has no pathways and no f", "f("),
+    ("a rate that is not per time", hidden("dslow/dt = rate - slow\nerror = slope*slow"), "is not per time", "rate - slow"),
+    ("sides that differ in time", hidden("dslow/dt = rate/tau - slow\nerror = slope*slow", times={"tau": 2.0}),
+     "the two sides differ in time", "rate/tau"),
     ("synapse without dw", learns("dtrace/dt = rate_pre - trace"), "one line must say dw", "dtrace"),
     ("algebra at a synapse", learns("dw = x\nx = error_post*rate_pre"), "one line dw", "x ="),
     ("the teacher's label at a synapse", learns("dw = rate_pre*teacher_post"), "no signal 'teacher'", "teacher_post"),
@@ -300,12 +303,13 @@ def needed(program) -> dict[str, set[tuple[int, str]]]:
 
 
 JUNK = {
+    "times": {"tau_slow": 2.0},
     "pathways": {**B, "Q": Pathway("above", bias="q"), "L": Pathway("here")},
     "input": "loud = 2*rate",
     "hidden": """
         error = slope * B(error_above)
         guess = f(Q(rate_above) + q) + L(guess_here)
-        dslow/dt = guess - slow
+        dslow/dt = (guess - slow) / tau_slow
     """,
     "output": "error = teacher - rate\nguess = rate*noise",
 }
@@ -511,7 +515,7 @@ def test_softmax_has_a_closed_form_and_keeps_its_circuit():
 
 
 def test_a_rule_with_its_own_output_dynamics_has_no_closed_form():
-    rule = Rule(**{**SOUND, "output": "drate/dt = potential - rate\nerror = teacher - rate"})
+    rule = Rule(**{**SOUND, "times": {"tau": 2.0}, "output": "drate/dt = (potential - rate)/tau\nerror = teacher - rate"})
     program = lower(rule, mlp([3, 4, 3], loss="cross_entropy"))
     assert program.closed == {}
     assert program.states("learn") == [Node(2, "rate")]

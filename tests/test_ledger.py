@@ -259,7 +259,7 @@ def test_the_slope_of_a_presynaptic_cell_is_another_cells():
 
 
 def test_the_right_side_of_a_derivative_is_not_its_value():
-    rule = own(hidden="dx/dt = rate + 1\nerror = slope * B(x_above)", output="x = 1\nerror = teacher - rate")
+    rule = own(times={"tau": 1.0}, hidden="dx/dt = (rate + 1)/tau\nerror = slope * B(x_above)", output="x = 1\nerror = teacher - rate")
     assert of(rule).signed == {"hidden": ("x",)}
 
 

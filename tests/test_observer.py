@@ -121,6 +121,13 @@ def test_gradient_and_loss_are_those_of_the_equations(activation, shape, kind):
     assert observer.loss(net, weights, x, teacher) == pytest.approx(loss(net, weights, x, teacher).real, rel=1e-13)
 
 
+@pytest.mark.parametrize("u", [-40.0, -5.0, 0.0, 5.0, 21.0, 39.0, 41.0, 800.0])
+def test_softplus_is_exact_where_torch_would_call_it_linear(u):
+    weights = {"W_1_0": np.ones((1, 1)), "W_2_1": np.ones((1, 1)), "b_1": np.zeros(1), "b_2": np.zeros(1)}
+    found = observer.forward(mlp([1, 1, 1], "softplus"), weights, np.array([[u]]))
+    assert found.item() == pytest.approx(np.logaddexp(0.0, u), rel=1e-15)
+
+
 def test_masked_weights_have_no_gradient_and_do_not_matter():
     net = network("skips, a mask and an identity")
     _, weights = drawn(rules.get("backprop"), net)

@@ -17,6 +17,8 @@ from neurolearn.program import lower
 from neurolearn.rule import Normal, Pathway, Rule
 from neurolearn.tensor.rate import RateProgram
 from neurolearn.training import CONTROLS, search, settings, task, train
+from neurolearn.training.controls import learner
+from neurolearn.training.watch import Watch
 
 SEEDS = range(5)
 SMALL = mlp([4, 8, 6, 3])
@@ -169,6 +171,15 @@ def test_weights_that_diverge_end_the_run_and_are_named(few, rule, rate):
         train(rule, SMALL, few, epochs=30, seed=0, rate=rate, on_epoch=seen.append)
     assert all(np.isfinite(row["train_accuracy"]) for row in seen)
     assert len(seen) < 10
+
+
+def test_feedback_that_diverges_is_noticed_even_before_it_reaches_the_output(few):
+    who = learner("difference_target_propagation", SMALL)
+    weights = streams.initial_weights(who.program, who.rule.pathways)
+    watch = Watch(who, few, 0, angles=False)
+    watch.check(weights, "here")
+    with pytest.raises(InputError, match="here: Q_1_2 is no longer finite, so the weights diverged"):
+        watch.check(weights | {"Q_1_2": np.full((8, 6), np.inf)}, "here")
 
 
 def test_a_loop_that_never_settles_is_named_with_rule_rate_and_epoch(few):
