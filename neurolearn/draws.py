@@ -16,6 +16,8 @@ from neurolearn.program import Cell, Program
 from neurolearn.streams import stream
 from neurolearn.timing import Timing
 
+SATURATED = 20.0  # thresholds of charge that a coding cell may owe at the end before its signal counts as lost
+
 
 @dataclass(frozen=True)
 class Code:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 
@@ -12,25 +14,35 @@ GREY = "#9a9a9a"
 MARKS = {"circuit.rate": "s", "tensor.spiking": "o", "circuit.spiking": "D"}
 
 
-def new(rows: int, columns: int, width: float, height: float):
-    """(figure, axes) in the house style, drawn without a display."""
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.titlepad": 10,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.dpi": 150,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The house style, for everything that is drawn inside; no display is needed."""
     import matplotlib
 
     matplotlib.use("Agg", force=False)
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def new(rows: int, columns: int, width: float, height: float):
+    """(figure, axes); call it, and draw, inside ``style()``."""
     import matplotlib.pyplot as plt
 
-    style = {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 10,
-        "axes.titlelocation": "left",
-        "axes.titleweight": "bold",
-        "legend.frameon": False,
-        "figure.dpi": 150,
-    }
-    with plt.rc_context(style):
-        return plt.subplots(rows, columns, figsize=(width, height), layout="constrained")
+    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained")
 
 
 def save(figure, path: str | Path) -> Path:
@@ -47,20 +59,18 @@ def comparison(result: dict, path: str | Path) -> Path:
     and what is left of it at 200 ms."""
     names = result["settings"]["rules"]
     colour = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(names)}
-    figure, axes = new(2, 2, 10.5, 7.6)
-    _accuracy(axes[0, 0], result, colour)
-    _angles(axes[0, 1], result, colour)
-    _realisations(axes[1, 0], result, colour)
-    _operating_point(axes[1, 1], result, colour)
-    s = result["settings"]
-    figure.suptitle(
-        f"{s['data']}, {s['network']}, seed {s['seed']}" + (f" and {s['seeds'] - 1} more" if s["seeds"] > 1 else ""),
-        fontsize=9,
-        color=GREY,
-        x=0.995,
-        ha="right",
-    )
-    return save(figure, path)
+    with style():
+        figure, axes = new(2, 2, 11.5, 8.2)
+        _accuracy(axes[0, 0], result, colour)
+        _angles(axes[0, 1], result, colour)
+        _realisations(axes[1, 0], result, colour)
+        _operating_point(axes[1, 1], result, colour)
+        s = result["settings"]
+        more = f" and {s['seeds'] - 1} more" if s["seeds"] > 1 else ""
+        figure.supxlabel(
+            f"{s['data']}, {s['network']}, seed {s['seed']}{more}", fontsize=8, color=GREY, x=0.99, ha="right"
+        )
+        return save(figure, path)
 
 
 def _curve(rows: Sequence[dict], value) -> tuple[list[int], np.ndarray]:
@@ -82,7 +92,9 @@ def _accuracy(axis, result: dict, colour: dict) -> None:
             axis.plot(*_curve(mine, lambda r: 100 * r["test_accuracy"]), color=c, lw=1.6, label=_name(name))
     axis.set(xlabel="epoch", ylabel="test accuracy (%)")
     if rows:
-        axis.legend(fontsize=8, loc="lower right")
+        last = max(r["epoch"] for r in rows)
+        axis.set_ylim(bottom=max(0.0, min(100 * r["test_accuracy"] for r in rows if r["epoch"] == last) - 30))
+        axis.legend(loc="lower right")
     else:
         axis.text(0.5, 0.5, "not trained in this run", ha="center", transform=axis.transAxes, color=GREY)
 
@@ -104,9 +116,16 @@ def _angles(axis, result: dict, colour: dict) -> None:
     axis.text(
         0.99, 90, "orthogonal", color=GREY, fontsize=8, ha="right", va="bottom", transform=axis.get_yaxis_transform()
     )
-    axis.set(xlabel="epoch", ylabel="angle to backprop (degrees)", ylim=(-3, 105))
+    axis.set(xlabel="epoch", ylabel="angle to backprop (degrees)", ylim=(-4, 124))
     axis.text(
-        0.99, 0.02, "hidden layer 1 solid, 2 dashed", color=GREY, fontsize=8, ha="right", transform=axis.transAxes
+        0.99,
+        0.97,
+        "hidden layer 1 solid, 2 dashed",
+        color=GREY,
+        fontsize=8,
+        ha="right",
+        va="top",
+        transform=axis.transAxes,
     )
 
 
@@ -116,7 +135,7 @@ def _worst(rows: Sequence[dict], key: str) -> float:
 
 
 def _realisations(axis, result: dict, colour: dict) -> None:
-    axis.set_title("One text, four realisations: distance to tensor.rate")
+    axis.set_title("Do the realisations agree with tensor.rate?")
     rows = [r for r in result["rows"] if r["operating_point"] == "ideal" and r["reference"] == "tensor.rate"]
     names = list(colour)[::-1]
     for k, name in enumerate(names):
@@ -137,15 +156,15 @@ def _realisations(axis, result: dict, colour: dict) -> None:
         xscale="log",
         xlabel="relative error of the weight change, worst layer",
         xlim=(1e-13, 2),
-        ylim=(-0.6, len(names) - 0.4),
+        ylim=(-1.05, len(names) - 0.3),
     )
-    axis.set_yticks(range(len(names)), [_name(n) for n in names])
+    axis.set_yticks(range(len(names)), [_name(n, 18) for n in names])
     axis.grid(axis="x", color="#eeeeee")
-    axis.legend(fontsize=8, loc="lower left")
+    axis.legend(loc="lower left", ncols=3, bbox_to_anchor=(-0.02, -0.01), columnspacing=1, handletextpad=0.2)
 
 
 def _operating_point(axis, result: dict, colour: dict) -> None:
-    axis.set_title("What is left of it in 200 ms of ordinary spikes")
+    axis.set_title("What is left in 200 ms of ordinary spikes?")
     rows = [r for r in result["rows"] if r["operating_point"] == "physiological" and r["reference"] == "tensor.rate"]
     names = list(colour)[::-1]
     hz = [r["mean_rate_hz"] for r in rows if r["mean_rate_hz"] is not None]
@@ -167,23 +186,25 @@ def _operating_point(axis, result: dict, colour: dict) -> None:
     axis.plot([], [], "o", color="#444444", ms=4.5, label="tensor, 20 cells per unit")
     axis.axvline(90, color=GREY, lw=0.8)
     axis.set(
-        xlabel="angle to the rate network of the same cells (degrees), each layer",
-        xlim=(0, 125),
-        ylim=(-0.6, len(names) - 0.4),
+        xlabel="angle to the rate network of these cells (degrees)",
+        xlim=(0, 100),
+        ylim=(-1.05, len(names) - 0.3),
     )
-    axis.set_yticks(range(len(names)), [_name(n) for n in names])
+    axis.set_yticks(range(len(names)), [_name(n, 18) for n in names])
     if hz:
         axis.text(
             0.99,
-            0.02,
-            f"LIF cells, mean {np.mean(hz):.0f} Hz; reported, not judged",
+            0.99,
+            f"LIF cells, mean {np.mean(hz):.0f} Hz; a mark per layer; reported, not judged",
             color=GREY,
             fontsize=8,
             ha="right",
+            va="top",
             transform=axis.transAxes,
         )
-    axis.legend(fontsize=8, loc="center right")
+    axis.legend(loc="lower left", ncols=2, bbox_to_anchor=(-0.02, -0.01), columnspacing=1, handletextpad=0.2)
 
 
-def _name(rule: str) -> str:
-    return rule.replace("_", " ")
+def _name(rule: str, width: int = 100) -> str:
+    """A rule's name in words, broken where a line would get longer than ``width``."""
+    return "\n".join(wrap(rule.replace("_", " "), width))

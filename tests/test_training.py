@@ -186,7 +186,7 @@ def test_a_loop_that_never_settles_is_named_with_rule_rate_and_epoch(few):
     loop = replace(rules.get("dynamic_inversion"), name="loop", limit=None, own=None, hidden="""
         delta = B(control_above)
         error = slope * delta
-        dcontrol/dt = W(delta_below) - error + exp(control)
+        dcontrol/dt = (W(delta_below) - error + exp(control)) / tau_control
     """)
     with pytest.raises(SettlingError, match=r"loop at rate 0\.1, epoch 0: the loop did not settle.*smaller rate"):
         train(loop, SMALL, few, epochs=1, seed=0, rate=0.1)

@@ -11,7 +11,8 @@ import numpy as np
 
 from neurolearn.circuit import script
 from neurolearn.circuit.plan import CircuitPlan
-from neurolearn.errors import InputError, RuleError
+from neurolearn.draws import SATURATED
+from neurolearn.errors import InputError, RuleError, SaturationError
 from neurolearn.program import Program
 
 
@@ -30,9 +31,13 @@ class Circuit:
     source: str = field(repr=False)
 
     def run(self, **options) -> None:
-        """Simulate one presentation, all phases. options: of Brian2's ``Network.run``, such as ``report="text"``."""
+        """Simulate one presentation, all phases. options: of Brian2's ``Network.run``, such as ``report="text"``.
+
+        Raises InputError if a signal is not finite, SaturationError if one is larger than its cells can send.
+        """
         self.network.run(self.duration, namespace={}, **options)
         self._finite()
+        self._unsaturated()
 
     def run_to_last_step(self) -> dict[str, np.ndarray]:
         """Simulate until just before the last read; {signal_cell: potential of the ON cells} there. ``run`` ends it."""
@@ -78,6 +83,18 @@ class Circuit:
                     raise InputError(
                         f"{signal.name} of {group.name} is not finite: the circuit is unstable or dt "
                         f"({self.plan.dt} s) is too coarse."
+                    )
+
+    def _unsaturated(self) -> None:
+        """Raises SaturationError if a pair of coding cells was asked for more spikes than there are steps."""
+        for k, group in enumerate(self.plan.groups):
+            cells = self.objects[group.name]
+            for signal in (name[2:-4] for name in group.values if name.startswith("v_") and name.endswith("_off")):
+                if not np.all(np.abs(getattr(cells, f"v_{signal}_off")[:]) < SATURATED * cells.v_th[:]):
+                    raise SaturationError(
+                        f"signal {signal!r} of {group.name} is larger than its cells can send (one spike a step, "
+                        f"{self.plan.namespace[f'unit_rate_{signal}_{k}'][0]:g} Hz per unit): lower its entry in "
+                        "unit_rates, or take a smaller dt."
                     )
 
     def changes(self) -> dict[str, np.ndarray]:

@@ -54,6 +54,8 @@ class _Placement:
             host = self.populations[self.hosts[id(plastic)]]
             for name in sorted(plastic.reads("post")):
                 self._need(host, name)
+            for name in self._learning(plastic):
+                self._need(host, name)
             for name in sorted(plastic.reads("pre")) if plastic.source is not None else ():
                 self._need(self.populations[self._sender(plastic)], name)
         for compartment in (c for cell in program.cells for c in cell.compartments):
@@ -100,6 +102,14 @@ class _Placement:
                         if path.weight == plastic.weight and path.signal in heard:
                             return n
         return next(n for n, population in enumerate(self.populations) if population.layer == plastic.target)
+
+    def _learning(self, plastic: Plastic) -> list[str]:
+        """What must stand in the host for the weight to be there, even if no equation reads what it brings."""
+        cell = self.program.cells[plastic.target]
+        if plastic.source is None:
+            return [bias for bias, weight in cell.biases.items() if weight == plastic.weight]
+        heard = {self._origin(plastic.source, name) for name in plastic.reads("pre")}
+        return [c.name for c in cell.compartments for p in c.paths if p.weight == plastic.weight and p.signal in heard]
 
     def _origin(self, layer: int, name: str) -> str:
         latch = self.program.latch(layer, name)

@@ -9,7 +9,7 @@ import typer
 
 from neurolearn.changes import REALISATIONS
 from neurolearn.cli import compare_tables, inputs
-from neurolearn.cli.output import Output, progress
+from neurolearn.cli.output import Output, one_thread, progress
 from neurolearn.errors import InputError
 
 
@@ -79,6 +79,7 @@ def compare(
     output, settings["device"] = Output(json_to), inputs.device_of(device)
     from neurolearn import comparison
 
+    one_thread()
     with progress() as report:
         result = comparison.run(comparison.Options(**settings), report)
     compare_tables.show(output, result)

@@ -149,3 +149,13 @@ def plain(value: object) -> object:
     if isinstance(value, float):
         return value if isfinite(value) else None
     return str(value)
+
+
+def one_thread() -> None:
+    """Keep torch to one thread unless the environment says otherwise: these tensors are small, and threads only wait."""
+    import os
+
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)

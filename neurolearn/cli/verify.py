@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from neurolearn.cli.inputs import JsonPlace, RuleNames, rules_of
-from neurolearn.cli.output import Output, progress
+from neurolearn.cli.output import Output, one_thread, progress
 
 
 def verify(
@@ -39,6 +39,7 @@ def verify(
     chosen, output, start = rules_of(rules), Output(json_to), time.monotonic()
     from neurolearn import edges
 
+    one_thread()
     total, done = len(chosen) * (len(edges.EDGES) + full), [0]
     with progress() as report:
         def begun(rule: str, edge: str) -> None:

@@ -11,15 +11,13 @@ from norse.torch.functional.leaky_integrator_box import LIBoxParameters, LIBoxSt
 from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters, lif_box_feed_forward_step
 from norse.torch.functional.reset import reset_subtract, reset_value
 
-from neurolearn.draws import Code, codes, poisson, start_potentials, thresholds
+from neurolearn.draws import SATURATED, Code, codes, poisson, start_potentials, thresholds
 from neurolearn.errors import SaturationError
 from neurolearn.tensor import plasticity
 
 if TYPE_CHECKING:
     from neurolearn.tensor.spiking import SpikingProgram
     from neurolearn.tensor.window import Window
-
-SATURATED = 20.0  # thresholds of charge that a coding cell may owe at the end before its signal counts as lost
 
 
 @dataclass

@@ -18,14 +18,12 @@ from neurolearn.training.train import train
 from neurolearn.training.watch import Diverged
 
 SEEDS = (100, 101, 102)  # of weights, order and noise; no reported figure uses them
-LAST = 5  # epochs of which the worst counts: a rate at which accuracy leaps up and down is a poor one
 
 
 def search(rule: Rule | str, dataset: str, loss: str, rates: Sequence[Rate]) -> list[float | None]:
-    """Score of each rate within that task's budget, 0 to 1; None for a rate at which a run diverged.
+    """Validation accuracy at the end of that task's budget for each rate, a mean over seeds; None where a run diverged.
 
-    The score is the lowest validation accuracy of the last five epochs, averaged over seeds. Raises InputError as
-    ``train`` does.
+    Raises InputError and SettlingError as ``train`` does.
     """
     task, samples = settings.task(dataset, loss), data.load(dataset)
 
@@ -35,6 +33,6 @@ def search(rule: Rule | str, dataset: str, loss: str, rates: Sequence[Rate]) -> 
                     for seed in SEEDS]
         except Diverged:
             return None
-        return float(np.mean([min(row["valid_accuracy"] for row in run.history[-LAST:]) for run in runs]))
+        return float(np.mean([run.history[-1]["valid_accuracy"] for run in runs]))
 
     return [score(rate) for rate in rates]

@@ -1,8 +1,9 @@
-r"""The training loop: $w \leftarrow w + \eta\, \Delta w$, batch after batch, with the rule's own weight changes.
+r"""The training loop: $w \leftarrow w + \eta_e\, \Delta w$, batch after batch, with the rule's own weight changes.
 
-No optimiser, no autograd. Samples are shuffled in every epoch by a named stream, the same one for every rule; what is
-left over at the end of an epoch, less than a batch, is dropped. Noise is keyed by the epoch and by a sample's place in
-the data set, so that it does not hang on the batch that the sample falls into.
+No optimiser, no autograd. The rate falls from epoch to epoch, $\eta_e = \eta\,(1 - (e - 1)/E)$ in epoch e of E, so that
+weights come to rest and the last row of a run is not a matter of luck. Samples are shuffled in every epoch by a named
+stream, the same one for every rule; what is left over at the end of an epoch, less than a batch, is dropped. Noise is
+keyed by the epoch and by a sample's place in the data set, so that it does not hang on the batch the sample falls into.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def train(rule: Rule | str, network: Network, dataset: Dataset, *, epochs: int |
     """Train a rule, or a control ("linear", "readout_only"), from weights drawn from ``seed``.
 
     rule: a Rule, the name of one in the catalogue, or a control's. rate: multiplies weight changes, which are means
-    over the batch; one number, or one per pathway with "*" for the others. epochs, batch, rate: by default what
-    ``settings`` has. device, dtype, kind: of ``RateProgram``; measurements are in float64 whatever these are.
+    over the batch, in the first epoch; one number, or one per pathway with "*" for the others. epochs, batch, rate: by
+    default what ``settings`` has. device, dtype, kind: of ``RateProgram``; measurements are in float64 whatever these are.
     on_epoch: is given every row of the history as it comes. angles: False saves the time they take.
     Raises InputError for arguments that do not fit together and for weights that diverge, SettlingError for a loop that
     stops settling; the last two name rule, rate and epoch, and end the training.
@@ -70,7 +71,7 @@ def train(rule: Rule | str, network: Network, dataset: Dataset, *, epochs: int |
         try:
             begin = perf_counter()
             if epoch:
-                _epoch(engine, dataset, batch, rate, seed, epoch)
+                _epoch(engine, dataset, batch, _times(1 - (epoch - 1) / epochs, rate), seed, epoch)
             seconds += perf_counter() - begin
             row = watch.row(engine.numpy(), where)
         except SettlingError as error:
@@ -111,6 +112,10 @@ def _check(who: Learner, dataset: Dataset, epochs: int, batch: int, seed: int, r
             raise InputError(f"rate names {name!r}; in {who.name} there learn {', '.join(sorted(learning))}.")
     if "*" not in rates and (missing := learning - set(rates)):
         raise InputError(f"rate has nothing for {', '.join(sorted(missing))}; name it, or give '*' for all others.")
+
+
+def _times(factor: float, rate: Rate) -> Rate:
+    return {k: factor * v for k, v in rate.items()} if isinstance(rate, Mapping) else factor * rate
 
 
 def _show(rate: Rate) -> str:

@@ -1,0 +1,572 @@
+"""Circuits: the weights change inside Brian2, between cells there are only spikes, and what cannot work is refused."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from typing import NamedTuple
+
+import brian2 as b2
+import numpy as np
+import pytest
+from brian2.groups.neurongroup import Resetter
+from brian2.synapses.synapses import SynapticPathway
+from brian2.utils.stringtools import get_identifiers
+from conftest import NET, RULES, TEACHER, X, near
+
+from neurolearn import circuit, streams
+from neurolearn.changes import default_timing, prepare, update
+from neurolearn.circuit.built import Circuit, execute
+from neurolearn.errors import InputError, SaturationError, SettlingError
+from neurolearn.network import mlp
+from neurolearn.program import Program
+from neurolearn.rule import Rule
+from neurolearn.timescales import chain_time, settling_time, timescales
+from neurolearn.timing import Timing
+
+FA, DTP, DI = (RULES[n] for n in ("feedback_alignment", "difference_target_propagation", "dynamic_inversion"))
+SHORT = Timing(settle=100, window=100)
+CIRCUITS = {"rate": ("rate", "unit"), "spiking": ("spiking", "unit"), "spiking, cells": ("spiking", "cells")}
+
+
+def build(rule: Rule, kind: str = "spiking", placement: str = "unit", timing: Timing = SHORT, **options) -> Circuit:
+    return circuit.build(rule, NET, X, TEACHER, kind=kind, placement=placement, timing=timing, **options)
+
+
+def changes(rule: Rule, kind: str, placement: str, **options) -> dict[str, np.ndarray]:
+    built = build(rule, kind, placement, **options)
+    built.run()
+    return built.changes()
+
+
+def synapses(built: Circuit) -> dict[str, b2.Synapses]:
+    return {name: found for name, found in built.objects.items() if hasattr(found, "w")}
+
+
+class Ran(NamedTuple):
+    """A circuit of feedback alignment after its run, and the weights that its synapses had before."""
+
+    kind: str
+    placement: str
+    circuit: Circuit
+    before: dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module", params=CIRCUITS)
+def ran(request) -> Ran:
+    built = build(FA, *CIRCUITS[request.param])
+    before = {name: np.array(found.w[:]) for name, found in synapses(built).items()}
+    built.run()
+    return Ran(*CIRCUITS[request.param], built, before)
+
+
+# -- the weights are Brian2's own ----------------------------------------------------------------------------------------
+
+
+def test_a_change_is_what_brian2_did_to_w(ran):
+    """Oracle: Synapses.w after minus before, synapse by synapse."""
+    for name in ("W_1_0", "W_2_1", "W_3_2"):
+        found, reported = ran.circuit.objects[name], ran.circuit.changes()[name]
+        total = np.zeros_like(reported)
+        for i, j, before, after in zip(found.i[:], found.j[:], ran.before[name], found.w[:], strict=True):
+            total[j % total.shape[0], i % total.shape[1]] += (after - before) / len(X)
+        assert np.abs(total - reported).max() <= 1e-15
+        assert np.abs(total).max() > 1e-3
+    assert all(np.array_equal(found.w[:], ran.before[name])
+               for name, found in synapses(ran.circuit).items() if name.startswith("B"))
+
+
+def test_the_script_does_the_same_without_neurolearn_and_torch(ran, tmp_path):
+    """Oracle: the weights of this process, bit for bit."""
+    for name in ("neurolearn", "torch", "norse"):
+        (tmp_path / "stubs").mkdir(exist_ok=True)
+        (tmp_path / "stubs" / f"{name}.py").write_text(f"raise ImportError('{name} has no business here')\n")
+    path = circuit.source(tmp_path / "circuit", FA, NET, X, TEACHER, kind=ran.kind, placement=ran.placement, timing=SHORT)
+    assert {file.name for file in tmp_path.glob("circuit.*")} == {"circuit.py", "circuit.npz"}
+    assert not re.search(r"neurolearn|torch|norse", path.read_text())
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "stubs")}
+    done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "circuit.result.npz") as result:
+        assert set(result) == set(synapses(ran.circuit))
+        assert all(np.array_equal(result[name], found.w[:]) for name, found in synapses(ran.circuit).items())
+
+
+def test_one_synapses_without_its_plasticity_line_stops_and_no_other(ran):
+    """Oracle: the same run, with one line of one Synapses emptied."""
+    plan = copy.deepcopy(ran.circuit.plan)
+    code = next(s for s in plan.synapses if s.name == "W_2_1").regular[0].code
+    line = next(n for n, text in enumerate(code) if text.startswith("change +="))
+    code[line] = "change += 0"
+    built = execute(ran.circuit.program, plan)
+    built.run()
+    for name, change in built.changes().items():
+        assert np.array_equal(change, np.zeros_like(change) if name == "W_2_1" else ran.circuit.changes()[name])
+
+
+ZEROED = {
+    "Q": {"phases": {"inverse": replace(
+        DTP.phases["inverse"], plasticity={"Q": "0*guess_slope_post*(probe_post - guess_post)*rate_pre"})}},
+    "W": {"plasticity": {"W": "0*mismatch_post*rate_pre", "b": "mismatch_post"}},
+    "b": {"plasticity": {"W": "mismatch_post*rate_pre", "b": "0*mismatch_post"}},
+}
+
+
+@pytest.mark.parametrize(("where", "keys"), [("rate", ("Q", "W", "b")), ("spiking", ("Q",)), ("spiking, cells", ("Q",))])
+def test_a_pathway_without_plasticity_stops_and_no_other(where, keys):
+    """Oracle: the rule with everything plastic."""
+    brief = Timing(settle=40, window=40)
+    whole = changes(DTP, *CIRCUITS[where], timing=brief)
+    assert all(np.abs(change).max() > 0 for change in whole.values())
+    for key in keys:
+        less = changes(replace(DTP, **ZEROED[key]), *CIRCUITS[where], timing=brief)
+        assert set(less) == set(whole)
+        for name in less:
+            assert np.array_equal(less[name], whole[name] * (not name.startswith(key)))
+
+
+# -- between cells, spikes -----------------------------------------------------------------------------------------------
+
+
+def everything(network: b2.Network) -> list:
+    """All objects of a network, with those that they contain."""
+    found, todo = [], list(network.objects)
+    while todo:
+        one = todo.pop()
+        if one not in found:
+            found.append(one)
+            todo += one.contained_objects
+    return found
+
+
+def assignments(code: str) -> list[tuple[str, set[str]]]:
+    """(variable, names on the right) of each statement."""
+    lines = [re.sub("#.*", "", part).strip() for line in code.splitlines() for part in line.split(";")]
+    parts = [re.match(r"(\w+)\s*[-+*/]?=\s*(.*)", line).groups() for line in lines if line]
+    return [(name, get_identifiers(value)) for name, value in parts]
+
+
+class Codes(NamedTuple):
+    """The statements of a group: on its own events, on a clock, and the right sides of its equations."""
+
+    events: list[tuple[str, set[str]]]
+    clock: list[tuple[str, set[str]]]
+    equations: dict[str, set[str]]
+
+    @classmethod
+    def of(cls, group) -> Codes:
+        runners = [one for one in group.contained_objects if type(one) is b2.CodeRunner]
+        resetters = [one for one in group.contained_objects if isinstance(one, Resetter)]
+        return cls(
+            [line for one in resetters for line in assignments(group.event_codes[one.event])],
+            [line for one in runners for line in assignments(one.abstract_code)],
+            {name: get_identifiers(eq.expr.code) for name, eq in group.equations.items() if eq.expr is not None},
+        )
+
+
+def counts(group: b2.NeuronGroup) -> set[str]:
+    """Variables that only the cell's own spikes change: counts, traces that decay, and what is latched from them."""
+    codes = Codes.of(group)
+    shared = {name for name, eq in group.equations.items() if "shared" in eq.flags}
+    variables = set(group.equations) - shared
+    found = {name for name, _ in codes.events} | {name for name, _ in codes.clock}
+    found -= {name for name, reads in codes.equations.items() if reads & variables - {name}}
+    while True:
+        wrong = {name for name, reads in [*codes.events, *codes.clock] if reads & (variables - found)}
+        if not found & wrong:
+            counted = {name for name, _ in codes.events}
+            return {n for n in found if n in counted or any(n == name and r & counted for name, r in codes.clock)}
+        found -= wrong
+
+
+def of_synapses(s: b2.Synapses, broadcasts: set[tuple[str, str, str]]) -> list[str]:
+    """What synapses carry that is not spikes of the cell that sends."""
+    found, variables = [], {*s.equations, *(name for name, v in s.variables.items() if v.owner is s)}
+    for updater in s.summed_updaters.values():
+        read = get_identifiers(updater.expression.code)
+        if {(s.source.name, s.target.name, name) for name in read if name.endswith("_pre")} - broadcasts:
+            found.append(f"{s.name} sums {updater.expression.code} without a spike")
+    codes = Codes.of(s)
+    reads = set().union(*codes.equations.values(), *(names | {name} for name, names in codes.clock))
+    for equation in (s.event_driven or {}).values():
+        reads |= get_identifiers(equation.expr.code)
+    graded = {name for name in reads if name.endswith("_pre") and name[:-4] not in counts(s.source)}
+    found += [f"{s.name} reads {name} without a spike" for name in sorted(graded)]
+    for way in s._pathways:
+        written = {name for name, _ in assignments(way.code)}
+        read = set().union(*(names for _, names in assignments(way.code)))
+        near_end = "_pre" if way.prepost == "pre" else "_post"
+        other = {n for n in read if n.endswith(near_end)}
+        if way.prepost == "post":  # names without an end are of the synapse or of the postsynaptic cell
+            other |= {n for n in read if n in s.target.variables and n not in variables and n not in s.namespace}
+        found += [f"a spike through {s.name} carries {name}" for name in sorted(other)]
+        found += [f"a spike through {s.name} changes {name}" for name in sorted(written) if name.endswith(near_end)]
+        if way.event not in way.source.events:
+            found.append(f"{s.name} listens to {way.event}, which is no event of its source")
+    return found
+
+
+def of_group(group: b2.NeuronGroup) -> list[str]:
+    """What a group reads beyond its own variables and constants."""
+    found = [f"{group.name}.{name} is linked" for name, eq in group.equations.items() if "linked" in eq.flags]
+    foreign = [n for n, v in group.variables.items() if getattr(v, "owner", None) not in (group, group.clock, None)]
+    found += [f"{group.name}.{name} belongs to another group" for name in foreign if f"{group.name}.{name} is linked" not in found]
+    return found + [f"{group.name} calls {name}" for name, value in (group.namespace or {}).items() if callable(value)]
+
+
+def back_doors(network: b2.Network, broadcasts: set[tuple[str, str, str]] = frozenset()) -> list[str]:
+    """Everything that crosses between cells other than by a spike. broadcasts: (from, to, variable) declared as such."""
+    found = []
+    passive = (b2.SpikeGeneratorGroup, b2.CodeRunner, b2.StateMonitor, b2.EventMonitor, SynapticPathway)
+    for one in everything(network):
+        if isinstance(one, b2.Synapses):
+            found += of_synapses(one, broadcasts)
+        elif isinstance(one, b2.NeuronGroup):
+            found += of_group(one)
+        elif not isinstance(one, passive):
+            found.append(f"{one.name} is a {type(one).__name__}")
+    return found
+
+
+def broadcasts(program: Program) -> set[tuple[str, str, str]]:
+    titles = [cell.title for cell in program.cells]
+    return {
+        (titles[path.source], cell.title, f"{path.signal}_pre")
+        for cell in program.cells for c in cell.compartments for path in c.paths if path.kind == "broadcast"
+    }
+
+
+WALKS = [(name, "unit") for name in RULES]
+WALKS += [(name, "cells") for name, rule in RULES.items() if name not in ("backprop", "dynamic_inversion")]
+
+
+@pytest.mark.parametrize(("name", "placement"), WALKS)
+def test_nothing_but_spikes_crosses_between_cells(name, placement):
+    """Oracle: the objects of the built Network, one by one. third_factor declares its one broadcast."""
+    built = build(RULES[name], "spiking", placement)
+    declared = broadcasts(built.program)
+    assert bool(declared) == (name == "third_factor")
+    assert back_doors(built.network, declared) == []
+    groups = [g for g in built.network.objects if isinstance(g, b2.NeuronGroup)]
+    signals = {g.name: {re.fullmatch("(.+)_(on|off)", event)[1] for event in g.events} for g in groups}
+    assert any(signals.values())
+    if placement == "cells":
+        assert max(map(len, signals.values())) == 1  # one cell, one axon
+
+
+def test_poisson_input_is_no_back_door():
+    assert back_doors(build(FA, timing=replace(SHORT, encoding="poisson")).network) == []
+
+
+def test_a_rate_circuit_is_not_taken_for_a_spiking_one():
+    assert "sums" in " ".join(back_doors(build(FA, "rate").network))
+
+
+def pair(synapses: str = "", clock: str = "", on_pre: str = "", on_post: str = "", cell: str = "", target: str = "y : 1"):
+    """Two groups and synapses between them; a's x is graded, its sent counts spikes."""
+    a = b2.NeuronGroup(2, "dx/dt = (drive - x)/(10*ms) : 1\ndrive : 1\nsent : 1", events={"x_on": "x > 1"}, method="euler", name="a")
+    a.run_on_event("x_on", "x -= 1; sent += 1")
+    if cell:
+        a.run_regularly(cell, dt=1 * b2.ms)
+    b = b2.NeuronGroup(2, target, threshold="y > 1", reset="y = 0", name="b")
+    ways = {key: {f"{key}_1": code} for key, code in (("on_pre", on_pre), ("on_post", on_post)) if code}
+    events = {"on_event": {f"{key}_1": event for key, event in (("on_pre", "x_on"), ("on_post", "spike")) if key in ways}}
+    s = b2.Synapses(a, b, f"w : 1\n{synapses}", method="euler", name="s", **ways, **(events if ways else {}))
+    if clock:
+        s.run_regularly(clock, dt=1 * b2.ms)
+    return b2.Network(a, b, s)
+
+
+def linked() -> b2.Network:
+    a = b2.NeuronGroup(2, "x : 1", name="a")
+    b = b2.NeuronGroup(2, "y : 1 (linked)", name="b")
+    b.y = b2.linked_var(a, "x")
+    return b2.Network(a, b)
+
+
+def called() -> b2.Network:
+    clamp = b2.TimedArray(np.zeros(3), dt=1 * b2.ms)
+    return b2.Network(b2.NeuronGroup(1, "y = clamp(t) : 1", namespace={"clamp": clamp}, name="b"))
+
+
+HONEST = {
+    "spikes": lambda: pair(on_pre="y_post += w"),
+    "spikes that go back": lambda: pair(on_post="x_pre += w"),
+    "a count at the synapse": lambda: pair(clock="w += sent_pre*y_post", on_pre="y_post += w"),
+    "a count that is cleared": lambda: pair(clock="w += sent_pre*y_post", cell="sent *= 0"),
+}
+DOORS = {
+    "a graded sum": lambda: pair("y_post = w*x_pre : 1 (summed)"),
+    "a linked variable": linked,
+    "a network operation": lambda: b2.Network(b2.NetworkOperation(lambda: None)),
+    "a clock that reads the sender": lambda: pair(clock="w += x_pre*y_post"),
+    "a spike that carries a value": lambda: pair(on_pre="y_post += w*x_pre"),
+    "a spike that carries a value back": lambda: pair(on_post="x_pre += w*y_post"),
+    "a spike that carries an unnamed value back": lambda: pair(on_post="x_pre += w*y"),
+    "a spike that changes its sender": lambda: pair(on_pre="x_pre = 0"),
+    "a name in between": lambda: pair("seen = x_pre : 1", clock="w += seen"),
+    "a filter of the sender": lambda: pair("dseen/dt = (x_pre - seen)/(5*ms) : 1 (clock-driven)", on_pre="y_post += w"),
+    "a count that is none": lambda: pair(clock="w += sent_pre", cell="sent = x"),
+    "a given array": called,
+}
+
+
+@pytest.mark.parametrize("how", HONEST)
+def test_the_walk_lets_spikes_and_counts_pass(how):
+    assert back_doors(HONEST[how]()) == []
+
+
+@pytest.mark.parametrize("how", DOORS)
+def test_the_walk_finds(how):
+    assert back_doors(DOORS[how]())
+
+
+# -- one cell, one axon --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["feedback_alignment", "direct_feedback_alignment", "difference_target_propagation"])
+def test_cells_come_to_the_settled_algebra(name):
+    """Oracle: tensor.rate; tolerance 3 %: a window of 1000 steps counts a signal of 1 to within 1 spike in 200."""
+    rate = update(RULES[name], NET, X, TEACHER)
+    spikes = update(RULES[name], NET, X, TEACHER, realisation="circuit.spiking", placement="cells")
+    assert spikes.timing.settle + spikes.timing.window == 2000
+    assert set(spikes.changes) == set(rate.changes)
+    assert {n: near(spikes[n], rate[n]) for n in rate.changes if near(spikes[n], rate[n]) > 0.03} == {}
+
+
+def axons(program: Program, weight: str) -> set[tuple[int, str]]:
+    """(cell, signal) of all axons that a change depends on; potentials and currents carry over from phase to phase."""
+    found, seen, todo = set(), set(), []
+
+    def arrives(phase: str, cell: int, signal: str) -> None:
+        found.add((cell, signal))
+        earlier = program.phases[: program.phases.index(phase) + 1]
+        todo.extend((p, cell, signal) for p in earlier)
+
+    def at(cell: int, name: str, phase: str) -> tuple[str, str]:
+        latch = program.latch(cell, name)
+        return (latch.phase, latch.signal) if latch else (phase, name)
+
+    for plastic in (p for p in program.plastics if p.weight == weight):
+        todo += [(plastic.phase, plastic.target, name) for name in plastic.reads("post")]
+        for name in plastic.reads("pre") if plastic.source is not None else ():
+            phase, signal = at(plastic.source, name, plastic.phase)
+            arrives(phase, plastic.source, signal)
+    while todo:
+        place = todo.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        phase, k, name = place
+        if program.latch(k, name):
+            phase, name = at(k, name, phase)
+            todo.append((phase, k, name))
+        elif program.cells[k].has(name):
+            form = program.cells[k].signal(name).forms.get(phase)
+            todo += [(phase, k, used) for used in form.names()] if form else []
+        for compartment in program.cells[k].compartments:
+            if compartment.name == name:
+                for path in compartment.paths:
+                    arrives(phase, path.source, path.signal)
+    return found
+
+
+@pytest.mark.parametrize("name", ["feedback_alignment", "difference_target_propagation"])
+def test_silencing_a_population_changes_what_hears_it_and_nothing_else(name):
+    """Oracle: who hears whom, followed through the placed program.
+
+    One sample in many copies of the net, all equal to the bit; in every copy but the first one population is silent.
+    """
+    program = build(RULES[name], "spiking", "cells").program
+    sending = [(k, cell) for k, cell in enumerate(program.cells) if cell.sent]
+    copies = len(sending) + 1
+    program, weights, given = prepare(RULES[name], NET, np.tile(X[:1], (copies, 1)), np.tile(TEACHER[:1], (copies, 1)))
+    alike = {key: np.tile(value[:1], (copies, 1)) for key, value in given.items()}
+    built = circuit.make(program, weights, alike, Timing(settle=60, window=60), placement="cells")
+    groups = {cell.title: built.objects[cell.title] for cell in built.program.cells}
+    for group in groups.values():
+        for variable in (v for v in group.variables if v.startswith("v_") and v != "v_th" and v != "v_leak"):
+            value = getattr(group, variable)[:]
+            setattr(group, variable, np.tile(value[: len(group) // copies], copies))
+    for copy, (_, cell) in enumerate(sending, start=1):
+        groups[cell.title].v_th[copy * cell.size : (copy + 1) * cell.size] = 1e9
+    before = {weight: parts(built, weight) for weight in built.program.plastic_weights()}
+    built.run()
+    after = {weight: parts(built, weight) for weight in before}
+    moved = {weight: after[weight] - before[weight] for weight in before}
+    assert all(np.abs(change[0]).max() > 0 for change in moved.values())
+    reach = {weight: axons(built.program, weight) for weight in moved}
+    for copy, (k, cell) in enumerate(sending, start=1):
+        changed = {weight for weight, change in moved.items() if not np.array_equal(change[copy], change[0])}
+        assert changed == {weight for weight, heard in reach.items() if (k, cell.sent[0]) in heard}, cell.title
+        assert changed
+    assert any((k, cell.sent[0]) not in heard for k, cell in sending for heard in reach.values())
+
+
+def parts(built: Circuit, weight: str) -> np.ndarray:
+    """A weight as it stands, one row for each copy of the net."""
+    if weight in built.objects:
+        value = built.objects[weight].w[:]
+    else:
+        title, bias = next((c.title, b) for c in built.program.cells for b, w in c.biases.items() if w == weight)
+        value = getattr(built.objects[title], bias)[:]
+    return np.array(value).reshape(built.plan.copies, -1)
+
+
+# -- everything can be recorded ------------------------------------------------------------------------------------------
+
+
+def test_a_change_can_be_rebuilt_from_what_monitors_record():
+    """Oracle: NumPy on the recorded trains and potentials: mean error of the window x spikes in the window / (U T)."""
+    built, steps = build(FA), SHORT.settle + SHORT.window
+    one, two, weights = built.objects["layer1"], built.objects["layer2"], built.objects["W_2_1"]
+    error = b2.StateMonitor(two, "error", record=True, clock=two.clock)
+    w = b2.StateMonitor(weights, "w", record=[0, 7], clock=two.clock)
+    on, off = (b2.EventMonitor(one, f"rate_{side}") for side in ("on", "off"))
+    built.network.add(error, w, on, off)
+    built.run_to_last_step()
+    mean = error.error[:, SHORT.settle : steps].mean(1)
+    assert np.abs(mean - two.mean_error[:]).max() <= 1e-12
+    built.run()
+
+    def window(monitor) -> np.ndarray:
+        inside = (np.round(monitor.t / built.plan.dt / b2.second) >= SHORT.settle) & (monitor.t < (steps - 0.5) * built.plan.dt * b2.second)
+        return np.bincount(monitor.i[inside], minlength=len(one))
+
+    sent = (window(on) - window(off)) / (SHORT.unit_rate * SHORT.window * SHORT.dt)
+    change = np.mean([np.outer(mean.reshape(2, 4)[c], sent.reshape(2, 5)[c]) for c in range(2)], axis=0)
+    assert np.abs(change - built.changes()["W_2_1"]).max() <= 1e-12
+    assert (np.diff(w.w[:, :steps]) == 0).all()  # constant until the read
+    assert (w.w[:, steps] != w.w[:, 0]).all()
+
+
+# -- time ----------------------------------------------------------------------------------------------------------------
+
+
+def settled(rule: Rule, timing: Timing, network=NET, **weights) -> dict[str, np.ndarray]:
+    built = circuit.build(rule, network, X, TEACHER, weights, kind="rate", timing=timing)
+    built.run()
+    return built.changes()
+
+
+@pytest.mark.parametrize(("rule", "tolerance"), [(FA, 1e-8), (DI, 1e-5)], ids=["feedback_alignment", "dynamic_inversion"])
+def test_half_the_step_makes_no_difference(rule, tolerance):
+    program, weights, given = prepare(rule, NET, X, TEACHER)
+    timing = default_timing(program, weights, given, "circuit.rate", eps=tolerance / 100)
+    coarse, fine = settled(rule, timing), settled(rule, replace(timing, dt=timing.dt / 2, settle=2 * timing.settle))
+    assert max(near(fine[n], coarse[n]) for n in coarse) < tolerance
+    assert max(np.abs(fine[n] - coarse[n]).max() for n in coarse) > 0  # two runs, not one
+
+
+def test_a_loop_settles_at_the_pace_of_its_slowest_mode():
+    """Oracle: eigenvalues of the circuit's Jacobian. Its circuit is far from rest at the first length, near at the last."""
+    loop = DI.with_constants(leak=0.5)
+    program, weights, given = prepare(loop, NET, X, TEACHER)
+    decay = timescales(program, weights, given)[0].decay(0.1)
+    exact, lengths = update(loop, NET, X, TEACHER).changes, np.array([400, 600, 800])
+    errors, residuals = [], []
+    for settle in lengths:
+        built = build(loop, "rate", timing=Timing(settle=int(settle)))
+        built.run()
+        errors.append(near(built.changes()["W_1_0"], exact["W_1_0"]))
+        residuals.append(built.facts()["residual"])
+    for found in (errors, residuals):
+        slopes = -np.diff(np.log(found)) / np.diff(lengths * 0.1)
+        assert slopes == pytest.approx([decay, decay], rel=0.1)
+
+
+def chain(stages: int, steps: int, share: float = 0.1) -> float:
+    """How much of a constant input has come through so many equal leaky stages: a binomial tail, by Euler's steps."""
+    state = np.zeros(stages + 1)
+    for _ in range(steps):
+        state = np.array([1.0, *(state[1:] + share * (np.array([1.0, *state[1:-1]]) - state[1:]))])
+    return state[-1]
+
+
+def test_a_chain_settles_as_its_stages_let_it():
+    """Oracle: the algebra with every product of k weights delayed by k stages, which is exact in a linear net."""
+    linear = mlp([6, 5, 4, 3], "linear")
+    _, w, _ = prepare(FA, linear, X, TEACHER)
+    for settle in (20, 60, 120):
+        found = settled(FA, Timing(settle=settle), linear)["W_1_0"]
+        expected = np.zeros_like(found)
+        for x, teacher in zip(X, TEACHER, strict=True):
+            output = w["W_3_2"] @ w["W_2_1"] @ w["W_1_0"] @ x
+            error = chain(2, settle) * teacher - chain(5, settle) * output
+            expected += np.outer(w["B_1_2"] @ w["B_2_3"] @ error, x) / len(X)
+        assert near(found, expected) < 1e-12
+
+
+def test_the_settling_time_is_enough_and_not_much_more():
+    """Oracle: the circuit itself, given that long and four fifths of it."""
+    program, weights, given = prepare(FA, NET, X, TEACHER)
+    time = settling_time(program, weights, given, eps=1e-4)
+    assert time < chain_time(5, 1e-6)
+    exact = update(FA, NET, X, TEACHER)["W_1_0"]
+    errors = [near(settled(FA, Timing(settle=int(10 * time * share)))["W_1_0"], exact) for share in (1.0, 0.7)]
+    assert errors[0] < 1e-3 and errors[1] > 1e-4
+
+
+# -- what is refused -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("realisation", ["circuit.rate", "circuit.spiking", "tensor.spiking"])
+@pytest.mark.parametrize("how", ["a fast controller", "large weights"])
+def test_an_unstable_loop_is_refused_before_anything_runs(how, realisation, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("an unstable circuit was run")
+
+    monkeypatch.setattr(Circuit, "run", never)
+    monkeypatch.setattr("neurolearn.tensor.spiking.SpikingProgram.run", never)
+    rule = replace(DI, times={"tau_control": 0.05}) if how == "a fast controller" else DI
+    weights = {"W_2_1": 30 * streams.stream(0, "large").normal(size=(4, 5))} if how == "large weights" else {}
+    with pytest.raises(SettlingError, match="unstable in phase 'learn'.*slower.*weaken the feedback weights"):
+        update(rule, NET, X, TEACHER, weights, realisation=realisation)
+
+
+@pytest.mark.parametrize("realisation", ["circuit.spiking", "tensor.spiking"])
+def test_a_signal_that_its_cells_cannot_send_is_named(realisation):
+    timing = Timing(settle=100, window=100, unit_rates={"error": 5000.0})
+    with pytest.raises(SaturationError, match="'error'.*5000 Hz.*lower its entry in unit_rates"):
+        update(FA, NET, X, TEACHER, realisation=realisation, timing=timing)
+
+
+@pytest.mark.parametrize("kind", ["rate", "spiking"])
+def test_what_is_not_a_number_is_not_returned(kind):
+    with pytest.raises(InputError, match="not finite"):
+        update(FA, NET, X * np.nan, TEACHER, realisation=f"circuit.{kind}")
+    weights = {"W_2_1": np.full((4, 5), np.nan)}
+    with pytest.raises(InputError, match="is not finite: the circuit is unstable or dt"):
+        update(FA, NET, X, TEACHER, weights, realisation=f"circuit.{kind}", timing=SHORT)
+
+
+@pytest.mark.parametrize(("options", "sentence"), [
+    ({"target": "cuda"}, "target is 'cuda'; choose numpy or cython"),
+    ({"kind": "analog"}, "kind is 'analog'; choose one of rate, spiking"),
+    ({"placement": "soup"}, "placement is 'soup'; choose unit, or cells"),
+    ({"kind": "rate", "placement": "cells"}, "choose unit, or cells for a spiking circuit"),
+    ({"timing": Timing(settle=150, window=100)}, "settle .150 steps. must be a multiple of window .100."),
+    ({"timing": Timing(cells=3)}, "cells = n is of tensor.spiking"),
+])
+def test_a_wrong_choice_is_answered_with_the_right_ones(options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        build(FA, **options)
+
+
+@pytest.mark.parametrize("name", ["backprop", "dynamic_inversion"])
+def test_tied_pathways_cannot_stand_in_two_cells(name):
+    with pytest.raises(InputError, match=r"pathway B is tied.*use placement='unit'"):
+        build(RULES[name], placement="cells")
+
+
+@pytest.mark.slow
+def test_compiled_code_does_what_numpy_does():
+    """Oracle: the numpy target."""
+    tiny = mlp([2, 2, 2])
+    found = [update(FA, tiny, X[:, :2], TEACHER[:, :2], realisation="circuit.rate", timing=SHORT, target=target)
+             for target in ("numpy", "cython")]
+    assert all(near(found[1][n], found[0][n]) <= 1e-12 for n in found[0].changes)

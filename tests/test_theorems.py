@@ -1,0 +1,190 @@
+"""What the papers prove of their rules, and the learned inverse, in every realisation in which it can hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import NET, RULES, TEACHER, X, near
+
+from neurolearn import streams
+from neurolearn.changes import fit_rates, prepare, update
+from neurolearn.compare import angle, norm_ratio
+from neurolearn.network import mlp
+from neurolearn.timescales import spiking_timing
+
+REALISATIONS = ("tensor.rate", "circuit.rate", "tensor.spiking", "circuit.spiking")
+DI, DTP = RULES["dynamic_inversion"], RULES["difference_target_propagation"]
+
+
+def forward(w: dict, x: np.ndarray) -> tuple[list, list]:
+    """Rates and slopes of each layer for one sample; tanh, linear output."""
+    rates, slopes = [x], [None]
+    for k in (1, 2, 3):
+        potential = w[f"W_{k}_{k - 1}"] @ rates[-1] + w[f"b_{k}"]
+        rates.append(potential if k == 3 else np.array([np.tanh(u) for u in potential]))
+        slopes.append(np.ones(len(potential)) if k == 3 else 1 - rates[-1] ** 2)
+    return rates, slopes
+
+
+def drawn(rule, bias: float = 0.3) -> dict[str, np.ndarray]:
+    return prepare(rule, NET, X, TEACHER, seed=4, bias=bias)[1]
+
+
+# -- dynamic inversion ---------------------------------------------------------------------------------------------------
+
+
+def settled_inverse(w: dict, leak: float) -> dict[str, np.ndarray]:
+    r"""Podlaski and Machens 2020: $\delta_l = B_l (W_{l+1} B_l - \alpha I)^{-1} e_{l+1}$ with $B = -W^\top$, or $W^+ e$."""
+    total = {f"W_{k}_{k - 1}": 0 for k in (1, 2, 3)}
+    for x, teacher in zip(X, TEACHER, strict=True):
+        rates, slopes = forward(w, x)
+        error = teacher - rates[3]
+        for k in (3, 2, 1):
+            total[f"W_{k}_{k - 1}"] = total[f"W_{k}_{k - 1}"] + np.outer(error, rates[k - 1]) / len(X)
+            if k > 1:
+                up = w[f"W_{k}_{k - 1}"]
+                back = -up.T
+                inverse = back @ np.linalg.inv(up @ back - leak * np.eye(len(error))) if leak else np.linalg.pinv(up)
+                error = slopes[k - 1] * (inverse @ error)
+    return total
+
+
+@pytest.mark.parametrize("realisation", REALISATIONS)
+def test_dynamic_inversion_settles_to_the_damped_inverse(realisation):
+    """Oracle: the closed form, sample by sample; tolerances are the realisations' own: 1e-10, 1e-5, 2 degrees and 2 %."""
+    w = drawn(DI)
+    found, expected = update(DI, NET, X, TEACHER, w, realisation=realisation), settled_inverse(w, leak=0.1)
+    assert angle(expected["W_1_0"], settled_inverse(w, leak=0.0)["W_1_0"]) > 5  # not the undamped inverse
+    for name, change in expected.items():
+        if "spiking" in realisation:
+            assert angle(found[name], change) <= 2
+            assert abs(norm_ratio(found[name], change) - 1) <= 0.02
+        else:
+            assert near(found[name], change) <= {"tensor.rate": 1e-10, "circuit.rate": 1e-5}[realisation]
+
+
+def test_dynamic_inversion_tends_to_the_pseudo_inverse():
+    """Oracle: numpy.linalg.pinv; the damped inverse differs from it by a term in proportion to the leak."""
+    w, leaks = drawn(DI), (1e-3, 1e-4, 1e-5, 1e-6)
+    exact = settled_inverse(w, leak=0.0)
+    for name in ("W_1_0", "W_2_1"):
+        errors = [near(update(DI.with_constants(leak=leak), NET, X, TEACHER, w)[name], exact[name]) for leak in leaks]
+        assert np.polyfit(np.log(leaks), np.log(errors), 1)[0] == pytest.approx(1, abs=0.1)
+
+
+# -- difference target propagation ---------------------------------------------------------------------------------------
+
+
+def decoded(w: dict, delta: float = 1e-5) -> dict[str, np.ndarray]:
+    """To first order the target of a layer moves by the decoder's Jacobian, here in central differences of tanh(Q h)."""
+    total = {}
+    for x, teacher in zip(X, TEACHER, strict=True):
+        rates, slopes = forward(w, x)
+        moved = teacher - rates[3]
+        for k in (3, 2, 1):
+            post = moved if k == 3 else slopes[k] * moved
+            total[f"W_{k}_{k - 1}"] = total.get(f"W_{k}_{k - 1}", 0) + np.outer(post, rates[k - 1]) / len(X)
+            if k > 1:
+                jacobian = np.zeros((NET.sizes[k - 1], NET.sizes[k]))
+                for n, unit in enumerate(np.eye(NET.sizes[k])):
+                    ends = [np.tanh(w[f"Q_{k - 1}_{k}"] @ (rates[k] + s * delta * unit)) for s in (1, -1)]
+                    jacobian[:, n] = (ends[0] - ends[1]) / (2 * delta)
+                moved = jacobian @ moved
+    return total
+
+
+def test_small_steps_of_target_propagation_follow_the_decoders():
+    """Oracle: finite differences of the decoders; what is left is of second order in the step."""
+    w, steps = drawn(DTP), (1e-1, 1e-2, 1e-3, 1e-4)
+    expected = decoded(w)
+    for name in ("W_1_0", "W_2_1"):
+        errors = []
+        for step in steps:
+            found = update(DTP.with_constants(step=step), NET, X, TEACHER, w)
+            errors.append(near(found[name] / step, expected[name]))
+            assert near(found["W_3_2"], expected["W_3_2"]) < 1e-12
+        assert np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(1, abs=0.1)
+        assert errors[-1] < 1e-3
+
+
+@pytest.mark.parametrize("realisation", REALISATIONS[1:])
+def test_a_finite_step_follows_the_decoders_in_every_realisation(realisation):
+    """Oracle: the same differences; tolerance: the second order at this step (tensor.rate) and the spikes' 2 %."""
+    small, w = DTP.with_constants(step=0.1), drawn(DTP)
+    found, expected = update(small, NET, X, TEACHER, w, realisation=realisation), decoded(w)
+    rest = {name: near(update(small, NET, X, TEACHER, w)[name] / 0.1, expected[name]) for name in ("W_1_0", "W_2_1")}
+    for name, second_order in rest.items():
+        assert near(found[name] / 0.1, expected[name]) <= second_order + 0.02
+
+
+# -- the learned inverse -------------------------------------------------------------------------------------------------
+
+INVERSE = replace(DTP, name="inverse", hidden="", output="", plasticity={}, limit=None, own=None)  # its noise phase alone
+DEEP, BATCH, RATE = mlp([8, 6, 5, 3]), 16, 1.0
+
+
+def samples(name: str, step: int, count: int) -> np.ndarray:
+    return streams.stream(11, name, step).uniform(-1, 1, (count, 8))
+
+
+def learned(rule, realisation: str, updates: int) -> tuple[dict, dict]:
+    """Weights before and after so many noisy presentations, each of new samples and new noise; W is frozen."""
+    program, start, given = prepare(rule, DEEP, samples("train", 0, BATCH), np.zeros((BATCH, 3)), seed=2)
+    timing = fit_rates(program, start, given, spiking_timing(program, start, given, 400)) if "spiking" in realisation else None
+    now = dict(start)
+    for step in range(updates):
+        change = update(rule, DEEP, samples("train", step, BATCH), np.zeros((BATCH, 3)), now, realisation=realisation,
+                        seed=100 + step, timing=timing)
+        assert set(change.changes) == {"Q_1_2", "Q_2_3"}
+        now = {name: value + RATE * change.changes.get(name, 0) for name, value in now.items()}
+    return start, now
+
+
+def reconstruction(w: dict) -> dict[str, float]:
+    """Mean square of probe - f(Q h(probe)) on samples and noise that no update saw."""
+    noise, x = streams.stream(11, "held-out noise"), samples("held out", 0, 300)
+    one = np.tanh(x @ w["W_1_0"].T + w["b_1"])
+    one = one + 0.3 * noise.standard_normal(one.shape)
+    two = np.tanh(one @ w["W_2_1"].T + w["b_2"])
+    above = two
+    two = two + 0.3 * noise.standard_normal(two.shape)
+    out = two @ w["W_3_2"].T + w["b_3"]
+    return {"Q_1_2": float(np.mean((one - np.tanh(above @ w["Q_1_2"].T)) ** 2)),
+            "Q_2_3": float(np.mean((two - np.tanh(out @ w["Q_2_3"].T)) ** 2))}
+
+
+def only(w: dict) -> np.ndarray:
+    return np.concatenate([w["Q_1_2"].ravel(), w["Q_2_3"].ravel()])
+
+
+@pytest.fixture(scope="module")
+def by_algebra() -> tuple[dict, dict]:
+    return learned(INVERSE, "tensor.rate", 12)
+
+
+@pytest.mark.parametrize("realisation", REALISATIONS)
+def test_the_inverse_is_learned(realisation, by_algebra):
+    """Oracle: NumPy on held-out samples: the error falls to less than half; the end is the algebra's, within a tenth of
+    the way that Q went (circuit.rate: within its edge)."""
+    start, end = by_algebra if realisation == "tensor.rate" else learned(INVERSE, realisation, 12)
+    cosines = [np.sum(start[q] * start[w].T) / np.linalg.norm(start[q]) / np.linalg.norm(start[w])
+               for q, w in (("Q_1_2", "W_2_1"), ("Q_2_3", "W_3_2"))]
+    assert np.abs(cosines).max() < 0.5  # Q starts independent of W
+    before, after = reconstruction(start), reconstruction(end)
+    print(before, after, cosines, near(only(end) - only(start), only(by_algebra[1]) - only(start)))
+    assert all(after[name] < before[name] / 2 for name in before)
+    assert all(np.array_equal(start[name], end[name]) for name in start if name not in before)
+    apart = near(only(end) - only(start), only(by_algebra[1]) - only(start))
+    assert apart <= (0.1 if "spiking" in realisation else 1e-6)
+
+
+@pytest.mark.parametrize("realisation", REALISATIONS)
+def test_without_plasticity_the_inverse_stays_as_bad_as_it_was(realisation):
+    """The control: the same presentations with a Q that does not learn."""
+    text = "0*guess_slope_post*(probe_post - guess_post)*rate_pre"
+    frozen = replace(INVERSE, name="frozen", phases={"inverse": replace(DTP.phases["inverse"], plasticity={"Q": text})})
+    start, end = learned(frozen, realisation, 2)
+    assert reconstruction(end) == reconstruction(start)
+    assert min(reconstruction(start).values()) > 0.2
