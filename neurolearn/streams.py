@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 
+from neurolearn.errors import InputError
 from neurolearn.program import Program
 
 
@@ -19,7 +20,7 @@ def initial_weights(program: Program, pathways, seed: int = 0, bias: float = 0.0
     """Start values of all weights that are not tied, float64, each from its own stream.
 
     pathways: the rule's pathways (their initialisers see a generator and a shape, never a weight). bias: standard
-    deviation of the bias currents. Raises ValueError if an initialiser returns another shape.
+    deviation of the bias currents. Raises InputError if an initialiser returns another shape.
     """
     weights = {}
     for w in program.free():
@@ -30,7 +31,7 @@ def initial_weights(program: Program, pathways, seed: int = 0, bias: float = 0.0
         draw = pathways[w.pathway].weights if w.pathway in pathways else _mean
         value = np.asarray(draw(rng, w.shape), dtype=float)
         if value.shape != w.shape:
-            raise ValueError(
+            raise InputError(
                 f"the initialiser of pathway {w.pathway} returned {value.shape}; it must return {w.shape}."
             )
         weights[w.name] = value if w.mask is None else value * w.mask
