@@ -40,6 +40,7 @@ _MODULES = (
     "circuit",
     "compare",
     "data",
+    "edges",
     "ledger",
     "observer",
     "rules",

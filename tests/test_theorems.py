@@ -9,12 +9,13 @@ import pytest
 from conftest import NET, RULES, TEACHER, X, near
 
 from neurolearn import streams
-from neurolearn.changes import fit_rates, prepare, update
+from neurolearn.changes import prepare, update
 from neurolearn.compare import angle, norm_ratio
 from neurolearn.network import mlp
-from neurolearn.timescales import spiking_timing
+from neurolearn.timing import Timing
 
 REALISATIONS = ("tensor.rate", "circuit.rate", "tensor.spiking", "circuit.spiking")
+SPIKES = Timing(settle=200, window=200, tau=8e-3)  # windows of 0.2 s at 200 spikes/s per unit
 DI, DTP = RULES["dynamic_inversion"], RULES["difference_target_propagation"]
 
 
@@ -122,62 +123,82 @@ def test_a_finite_step_follows_the_decoders_in_every_realisation(realisation):
 # -- the learned inverse -------------------------------------------------------------------------------------------------
 
 INVERSE = replace(DTP, name="inverse", hidden="", output="", plasticity={}, limit=None, own=None)  # its noise phase alone
-DEEP, BATCH, RATE = mlp([8, 6, 5, 3]), 16, 1.0
+DEEP, BATCH, RATE, UPDATES, SIGMA = mlp([8, 6, 5, 3]), 16, 2.0, 8, 0.3
+QS = {"Q_1_2": "W_2_1", "Q_2_3": "W_3_2"}  # the inverse -> of what
+TIMINGS = {"circuit.rate": Timing(settle=150), "tensor.spiking": SPIKES, "circuit.spiking": SPIKES}
 
 
 def samples(name: str, step: int, count: int) -> np.ndarray:
     return streams.stream(11, name, step).uniform(-1, 1, (count, 8))
 
 
-def learned(rule, realisation: str, updates: int) -> tuple[dict, dict]:
+def learned(rule, realisation: str, updates: int = UPDATES) -> tuple[dict, dict]:
     """Weights before and after so many noisy presentations, each of new samples and new noise; W is frozen."""
-    program, start, given = prepare(rule, DEEP, samples("train", 0, BATCH), np.zeros((BATCH, 3)), seed=2)
-    timing = fit_rates(program, start, given, spiking_timing(program, start, given, 400)) if "spiking" in realisation else None
+    start, teacher = prepare(rule, DEEP, samples("train", 0, BATCH), np.zeros((BATCH, 3)), seed=2)[1], np.zeros((BATCH, 3))
     now = dict(start)
     for step in range(updates):
-        change = update(rule, DEEP, samples("train", step, BATCH), np.zeros((BATCH, 3)), now, realisation=realisation,
-                        seed=100 + step, timing=timing)
-        assert set(change.changes) == {"Q_1_2", "Q_2_3"}
-        now = {name: value + RATE * change.changes.get(name, 0) for name, value in now.items()}
+        change = update(rule, DEEP, samples("train", step, BATCH), teacher, now, realisation=realisation,
+                        seed=100 + step, timing=TIMINGS.get(realisation))
+        assert set(change.changes) == set(QS)
+        now |= {name: now[name] + RATE * change[name] for name in QS}
     return start, now
 
 
-def reconstruction(w: dict) -> dict[str, float]:
-    """Mean square of probe - f(Q h(probe)) on samples and noise that no update saw."""
-    noise, x = streams.stream(11, "held-out noise"), samples("held out", 0, 300)
+def probed(w: dict, x: np.ndarray, noise: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{Q: (probes, what the layer above then does)}, all layers at once, the noisy signal going up."""
     one = np.tanh(x @ w["W_1_0"].T + w["b_1"])
-    one = one + 0.3 * noise.standard_normal(one.shape)
+    one = one + SIGMA * noise.standard_normal(one.shape)
     two = np.tanh(one @ w["W_2_1"].T + w["b_2"])
-    above = two
-    two = two + 0.3 * noise.standard_normal(two.shape)
-    out = two @ w["W_3_2"].T + w["b_3"]
-    return {"Q_1_2": float(np.mean((one - np.tanh(above @ w["Q_1_2"].T)) ** 2)),
-            "Q_2_3": float(np.mean((two - np.tanh(out @ w["Q_2_3"].T)) ** 2))}
+    probe = two + SIGMA * noise.standard_normal(two.shape)
+    return {"Q_1_2": (one, two), "Q_2_3": (probe, probe @ w["W_3_2"].T + w["b_3"])}
+
+
+def reconstruction(w: dict) -> dict[str, float]:
+    """Mean square of probe - f(Q h) on samples and noise that no update saw."""
+    found = probed(w, samples("held out", 0, 300), streams.stream(11, "held-out noise"))
+    return {q: float(np.mean((probe - np.tanh(above @ w[q].T)) ** 2)) for q, (probe, above) in found.items()}
+
+
+def ideal(w: dict) -> dict[str, np.ndarray]:
+    """The inverse at the end of plain gradient descent in NumPy on many samples."""
+    found = probed(w, samples("ideal", 0, 2000), streams.stream(11, "ideal noise"))
+    best = {q: w[q].copy() for q in QS}
+    for _ in range(500):
+        for q, (probe, above) in found.items():
+            guess = np.tanh(above @ best[q].T)
+            best[q] += ((1 - guess**2) * (probe - guess)).T @ above / len(above)
+    return best
 
 
 def only(w: dict) -> np.ndarray:
-    return np.concatenate([w["Q_1_2"].ravel(), w["Q_2_3"].ravel()])
+    return np.concatenate([w[q].ravel() for q in QS])
 
 
 @pytest.fixture(scope="module")
 def by_algebra() -> tuple[dict, dict]:
-    return learned(INVERSE, "tensor.rate", 12)
+    return learned(INVERSE, "tensor.rate")
 
 
 @pytest.mark.parametrize("realisation", REALISATIONS)
 def test_the_inverse_is_learned(realisation, by_algebra):
-    """Oracle: NumPy on held-out samples: the error falls to less than half; the end is the algebra's, within a tenth of
-    the way that Q went (circuit.rate: within its edge)."""
-    start, end = by_algebra if realisation == "tensor.rate" else learned(INVERSE, realisation, 12)
-    cosines = [np.sum(start[q] * start[w].T) / np.linalg.norm(start[q]) / np.linalg.norm(start[w])
-               for q, w in (("Q_1_2", "W_2_1"), ("Q_2_3", "W_3_2"))]
-    assert np.abs(cosines).max() < 0.5  # Q starts independent of W
-    before, after = reconstruction(start), reconstruction(end)
-    print(before, after, cosines, near(only(end) - only(start), only(by_algebra[1]) - only(start)))
-    assert all(after[name] < before[name] / 2 for name in before)
-    assert all(np.array_equal(start[name], end[name]) for name in start if name not in before)
-    apart = near(only(end) - only(start), only(by_algebra[1]) - only(start))
-    assert apart <= (0.1 if "spiking" in realisation else 1e-6)
+    """Oracles: NumPy on held-out samples, the best constant guess, plain gradient descent, and the algebra's Q.
+
+    The error falls to less than half of what it was and of the probes' variance, Q comes nearer to where gradient descent
+    ends, and it ends where the algebra's does: to 5 % of the way in spikes (40 spikes for a signal of 1 in a window), to a tenth of a
+    percent in the rate circuit, which has 15 synaptic time constants for a chain of four.
+    """
+    start, end = by_algebra if realisation == "tensor.rate" else learned(INVERSE, realisation)
+    for q, w in QS.items():  # Q starts independent of W
+        assert abs(np.sum(start[q] * start[w].T)) < 0.3 * np.linalg.norm(start[q]) * np.linalg.norm(start[w])
+    assert all(np.array_equal(start[name], end[name]) for name in start if name not in QS)
+    before, after, best = reconstruction(start), reconstruction(end), ideal(start)
+    probes = probed(start, samples("held out", 0, 300), streams.stream(11, "held-out noise"))
+    for q in QS:
+        assert after[q] < 0.5 * before[q]
+        assert after[q] < 0.5 * np.mean(np.var(probes[q][0], axis=0))
+        assert np.linalg.norm(end[q] - best[q]) < 0.9 * np.linalg.norm(start[q] - best[q])
+    way = only(by_algebra[1]) - only(start)
+    assert near(only(end) - only(start), way) <= (0.05 if "spiking" in realisation else 1e-3)
 
 
 @pytest.mark.parametrize("realisation", REALISATIONS)
@@ -185,6 +206,5 @@ def test_without_plasticity_the_inverse_stays_as_bad_as_it_was(realisation):
     """The control: the same presentations with a Q that does not learn."""
     text = "0*guess_slope_post*(probe_post - guess_post)*rate_pre"
     frozen = replace(INVERSE, name="frozen", phases={"inverse": replace(DTP.phases["inverse"], plasticity={"Q": text})})
-    start, end = learned(frozen, realisation, 2)
+    start, end = learned(frozen, realisation, updates=UPDATES if realisation.startswith("tensor") else 1)
     assert reconstruction(end) == reconstruction(start)
-    assert min(reconstruction(start).values()) > 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,7 +14,7 @@ from neurolearn.program import Compartment, Path, Plastic, Program
 from neurolearn.timing import Timing
 
 
-class Skeleton:
+class Skeleton(ABC):
     """Builds a CircuitPlan from a Program; ``rate`` and ``spiking`` say what crosses a pathway and what is read."""
 
     realisation = ""
@@ -37,22 +38,31 @@ class Skeleton:
             namespace=self._namespace(learning_rate),
         )
 
-    # What differs between rate and spiking
-    period_steps = 1
-    ticks_per_phase = 1
+    # -- what differs between rate and spiking ---------------------------------------------------------------------
 
+    @property
+    @abstractmethod
+    def period_steps(self) -> int:
+        """Steps of the fast clock per tick of the slow one."""
+
+    @property
+    def ticks_per_phase(self) -> int:
+        """Ticks of the slow clock per phase; the last one closes the window."""
+        return 1
+
+    @abstractmethod
     def compartment_equations(self, k: int, compartment: Compartment) -> list[str]:
         """Equations of one compartment of cell k."""
-        raise NotImplementedError(self.realisation)
 
+    @abstractmethod
     def connect(self, synapses: SynapsesPlan, k: int, compartment: Compartment, index: int, path: Path) -> None:
         """Make ``synapses`` carry one path of a compartment of cell k."""
-        raise NotImplementedError(self.realisation)
 
+    @abstractmethod
     def read_name(self, side: str, signal: str, k: int) -> str:
         """Variable of a group that plasticity reads for a signal at its post or pre end."""
-        raise NotImplementedError(self.realisation)
 
+    @abstractmethod
     def finish_group(self, k: int, group: GroupPlan) -> None:
         """Last additions to the group of cell k."""
 

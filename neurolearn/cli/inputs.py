@@ -126,7 +126,7 @@ def data_of(text: str, option: str = "--data") -> str:
     """The name of a data set."""
     from neurolearn import data
 
-    return one_of(option, text, data.NAMES)
+    return one_of(option, text.replace("-", "_"), data.NAMES)
 
 
 def device_of(text: str, option: str = "--device") -> str:
