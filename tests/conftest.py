@@ -1,4 +1,4 @@
-"""Shared by the tests: the rules of the catalogue and of docs/examples, and one small net with its weights and batch."""
+"""Shared by the tests: the rules of the catalogue and of docs/examples, one small net and a batch for it."""
 
 from __future__ import annotations
 

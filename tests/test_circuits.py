@@ -64,7 +64,7 @@ def ran(request) -> Ran:
     return Ran(*CIRCUITS[request.param], built, before)
 
 
-# -- the weights are Brian2's own ----------------------------------------------------------------------------------------
+# -- the weights are Brian2's own --------------------------------------------------------------------------------------
 
 
 def test_a_change_is_what_brian2_did_to_w(ran):
@@ -85,7 +85,8 @@ def test_the_script_does_the_same_without_neurolearn_and_torch(ran, tmp_path):
     for name in ("neurolearn", "torch", "norse"):
         (tmp_path / "stubs").mkdir(exist_ok=True)
         (tmp_path / "stubs" / f"{name}.py").write_text(f"raise ImportError('{name} has no business here')\n")
-    path = circuit.source(tmp_path / "circuit", FA, NET, X, TEACHER, kind=ran.kind, placement=ran.placement, timing=SHORT)
+    options = {"kind": ran.kind, "placement": ran.placement, "timing": SHORT}
+    path = circuit.source(tmp_path / "circuit", FA, NET, X, TEACHER, **options)
     assert {file.name for file in tmp_path.glob("circuit.*")} == {"circuit.py", "circuit.npz"}
     assert not re.search(r"neurolearn|torch|norse", path.read_text())
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "stubs")}
@@ -116,7 +117,7 @@ ZEROED = {
 }
 
 
-@pytest.mark.parametrize(("where", "keys"), [("rate", ("Q", "W", "b")), ("spiking", ("Q",)), ("spiking, cells", ("Q",))])
+@pytest.mark.parametrize(("where", "keys"), [("rate", "QWb"), ("spiking", "Q"), ("spiking, cells", "Q")])
 def test_a_pathway_without_plasticity_stops_and_no_other(where, keys):
     """Oracle: the rule with everything plastic."""
     brief = Timing(settle=40, window=40)
@@ -129,7 +130,7 @@ def test_a_pathway_without_plasticity_stops_and_no_other(where, keys):
             assert np.array_equal(less[name], whole[name] * (not name.startswith(key)))
 
 
-# -- between cells, spikes -----------------------------------------------------------------------------------------------
+# -- between cells, spikes ---------------------------------------------------------------------------------------------
 
 
 def everything(network: b2.Network) -> list:
@@ -214,12 +215,12 @@ def of_group(group: b2.NeuronGroup) -> list[str]:
     """What a group reads beyond its own variables and constants."""
     found = [f"{group.name}.{name} is linked" for name, eq in group.equations.items() if "linked" in eq.flags]
     foreign = [n for n, v in group.variables.items() if getattr(v, "owner", None) not in (group, group.clock, None)]
-    found += [f"{group.name}.{name} belongs to another group" for name in foreign if f"{group.name}.{name} is linked" not in found]
+    found += [f"{group.name}.{name} belongs to another group" for name in foreign]
     return found + [f"{group.name} calls {name}" for name, value in (group.namespace or {}).items() if callable(value)]
 
 
 def back_doors(network: b2.Network, broadcasts: set[tuple[str, str, str]] = frozenset()) -> list[str]:
-    """Everything that crosses between cells other than by a spike. broadcasts: (from, to, variable) declared as such."""
+    """What crosses between cells other than by a spike. broadcasts: (from, to, variable) declared as such."""
     found = []
     passive = (b2.SpikeGeneratorGroup, b2.CodeRunner, b2.StateMonitor, b2.EventMonitor, SynapticPathway)
     for one in everything(network):
@@ -266,16 +267,19 @@ def test_a_rate_circuit_is_not_taken_for_a_spiking_one():
     assert "sums" in " ".join(back_doors(build(FA, "rate").network))
 
 
-def pair(synapses: str = "", clock: str = "", on_pre: str = "", on_post: str = "", cell: str = "", target: str = "y : 1"):
+def pair(synapses: str = "", clock: str = "", on_pre: str = "", on_post: str = "", cell: str = "") -> b2.Network:
     """Two groups and synapses between them; a's x is graded, its sent counts spikes."""
-    a = b2.NeuronGroup(2, "dx/dt = (drive - x)/(10*ms) : 1\ndrive : 1\nsent : 1", events={"x_on": "x > 1"}, method="euler", name="a")
+    equations = "dx/dt = (drive - x)/(10*ms) : 1\ndrive : 1\nsent : 1"
+    a = b2.NeuronGroup(2, equations, events={"x_on": "x > 1"}, method="euler", name="a")
     a.run_on_event("x_on", "x -= 1; sent += 1")
     if cell:
         a.run_regularly(cell, dt=1 * b2.ms)
-    b = b2.NeuronGroup(2, target, threshold="y > 1", reset="y = 0", name="b")
-    ways = {key: {f"{key}_1": code} for key, code in (("on_pre", on_pre), ("on_post", on_post)) if code}
-    events = {"on_event": {f"{key}_1": event for key, event in (("on_pre", "x_on"), ("on_post", "spike")) if key in ways}}
-    s = b2.Synapses(a, b, f"w : 1\n{synapses}", method="euler", name="s", **ways, **(events if ways else {}))
+    b = b2.NeuronGroup(2, "y : 1", threshold="y > 1", reset="y = 0", name="b")
+    given = {"on_pre": (on_pre, "x_on"), "on_post": (on_post, "spike")}
+    ways = {key: {f"{key}_1": code} for key, (code, _) in given.items() if code}
+    if ways:
+        ways["on_event"] = {f"{key}_1": event for key, (code, event) in given.items() if code}
+    s = b2.Synapses(a, b, f"w : 1\n{synapses}", method="euler", name="s", **ways)
     if clock:
         s.run_regularly(clock, dt=1 * b2.ms)
     return b2.Network(a, b, s)
@@ -325,7 +329,7 @@ def test_the_walk_finds(how):
     assert back_doors(DOORS[how]())
 
 
-# -- one cell, one axon --------------------------------------------------------------------------------------------------
+# -- one cell, one axon ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["feedback_alignment", "direct_feedback_alignment", "difference_target_propagation"])
@@ -392,16 +396,16 @@ def test_silencing_a_population_changes_what_hears_it_and_nothing_else(name):
         for variable in (v for v in group.variables if v.startswith("v_") and v != "v_th" and v != "v_leak"):
             value = getattr(group, variable)[:]
             setattr(group, variable, np.tile(value[: len(group) // copies], copies))
-    for copy, (_, cell) in enumerate(sending, start=1):
-        groups[cell.title].v_th[copy * cell.size : (copy + 1) * cell.size] = 1e9
+    for place, (_, cell) in enumerate(sending, start=1):
+        groups[cell.title].v_th[place * cell.size : (place + 1) * cell.size] = 1e9
     before = {weight: parts(built, weight) for weight in built.program.plastic_weights()}
     built.run()
     after = {weight: parts(built, weight) for weight in before}
     moved = {weight: after[weight] - before[weight] for weight in before}
     assert all(np.abs(change[0]).max() > 0 for change in moved.values())
     reach = {weight: axons(built.program, weight) for weight in moved}
-    for copy, (k, cell) in enumerate(sending, start=1):
-        changed = {weight for weight, change in moved.items() if not np.array_equal(change[copy], change[0])}
+    for place, (k, cell) in enumerate(sending, start=1):
+        changed = {weight for weight, change in moved.items() if not np.array_equal(change[place], change[0])}
         assert changed == {weight for weight, heard in reach.items() if (k, cell.sent[0]) in heard}, cell.title
         assert changed
     assert any((k, cell.sent[0]) not in heard for k, cell in sending for heard in reach.values())
@@ -417,7 +421,7 @@ def parts(built: Circuit, weight: str) -> np.ndarray:
     return np.array(value).reshape(built.plan.copies, -1)
 
 
-# -- everything can be recorded ------------------------------------------------------------------------------------------
+# -- everything can be recorded ----------------------------------------------------------------------------------------
 
 
 def test_a_change_can_be_rebuilt_from_what_monitors_record():
@@ -434,8 +438,8 @@ def test_a_change_can_be_rebuilt_from_what_monitors_record():
     built.run()
 
     def window(monitor) -> np.ndarray:
-        inside = (np.round(monitor.t / built.plan.dt / b2.second) >= SHORT.settle) & (monitor.t < (steps - 0.5) * built.plan.dt * b2.second)
-        return np.bincount(monitor.i[inside], minlength=len(one))
+        step = np.round(monitor.t / b2.second / SHORT.dt)
+        return np.bincount(monitor.i[(step >= SHORT.settle) & (step < steps)], minlength=len(one))
 
     sent = (window(on) - window(off)) / (SHORT.unit_rate * SHORT.window * SHORT.dt)
     change = np.mean([np.outer(mean.reshape(2, 4)[c], sent.reshape(2, 5)[c]) for c in range(2)], axis=0)
@@ -444,7 +448,7 @@ def test_a_change_can_be_rebuilt_from_what_monitors_record():
     assert (w.w[:, steps] != w.w[:, 0]).all()
 
 
-# -- time ----------------------------------------------------------------------------------------------------------------
+# -- time --------------------------------------------------------------------------------------------------------------
 
 
 def settled(rule: Rule, timing: Timing, network=NET, **weights) -> dict[str, np.ndarray]:
@@ -453,7 +457,7 @@ def settled(rule: Rule, timing: Timing, network=NET, **weights) -> dict[str, np.
     return built.changes()
 
 
-@pytest.mark.parametrize(("rule", "tolerance"), [(FA, 1e-8), (DI, 1e-5)], ids=["feedback_alignment", "dynamic_inversion"])
+@pytest.mark.parametrize(("rule", "tolerance"), [(FA, 1e-8), (DI, 1e-5)], ids=["feedback alignment", "a loop"])
 def test_half_the_step_makes_no_difference(rule, tolerance):
     program, weights, given = prepare(rule, NET, X, TEACHER)
     timing = default_timing(program, weights, given, "circuit.rate", eps=tolerance / 100)
@@ -463,7 +467,7 @@ def test_half_the_step_makes_no_difference(rule, tolerance):
 
 
 def test_a_loop_settles_at_the_pace_of_its_slowest_mode():
-    """Oracle: eigenvalues of the circuit's Jacobian. Its circuit is far from rest at the first length, near at the last."""
+    """Oracle: eigenvalues of the circuit's Jacobian; the update and the residual come near as its slowest mode decays."""
     loop = DI.with_constants(leak=0.5)
     program, weights, given = prepare(loop, NET, X, TEACHER)
     decay = timescales(program, weights, given)[0].decay(0.1)
@@ -511,7 +515,7 @@ def test_the_settling_time_is_enough_and_not_much_more():
     assert errors[0] < 1e-3 and errors[1] > 1e-4
 
 
-# -- what is refused -----------------------------------------------------------------------------------------------------
+# -- what is refused ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("realisation", ["circuit.rate", "circuit.spiking", "tensor.spiking"])
@@ -524,14 +528,14 @@ def test_an_unstable_loop_is_refused_before_anything_runs(how, realisation, monk
     monkeypatch.setattr("neurolearn.tensor.spiking.SpikingProgram.run", never)
     rule = replace(DI, times={"tau_control": 0.05}) if how == "a fast controller" else DI
     weights = {"W_2_1": 30 * streams.stream(0, "large").normal(size=(4, 5))} if how == "large weights" else {}
-    with pytest.raises(SettlingError, match="unstable in phase 'learn'.*slower.*weaken the feedback weights"):
+    with pytest.raises(SettlingError, match=r"unstable in phase 'learn'.*slower.*weaken the feedback weights"):
         update(rule, NET, X, TEACHER, weights, realisation=realisation)
 
 
 @pytest.mark.parametrize("realisation", ["circuit.spiking", "tensor.spiking"])
 def test_a_signal_that_its_cells_cannot_send_is_named(realisation):
     timing = Timing(settle=100, window=100, unit_rates={"error": 5000.0})
-    with pytest.raises(SaturationError, match="'error'.*5000 Hz.*lower its entry in unit_rates"):
+    with pytest.raises(SaturationError, match=r"'error'.*5000 Hz.*lower its entry in unit_rates"):
         update(FA, NET, X, TEACHER, realisation=realisation, timing=timing)
 
 

@@ -1,4 +1,4 @@
-"""The edges of every rule, the shipped ones and the user's: all pass, a flipped sign fails them, nothing passes void."""
+"""The edges of every rule, shipped or a user's: all pass, a flipped sign fails them, nothing passes void."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_edge_of_every_rule_passes(name, edge):
     assert not broken(rows)
 
 
-# Oracle: a weight change with the wrong sign is 180 degrees and 200 % away; time is short, for 2 is far from any tolerance.
+# Oracle: a change with the wrong sign is 180 degrees and 200 % away; time is short, for 2 is far from any tolerance.
 
 
 @pytest.mark.parametrize("edge", MEASURES)
@@ -64,7 +64,7 @@ def test_every_rule_reaches_its_limit_and_a_flipped_sign_does_not(name):
     assert not [row for row in flipped if row.measured <= row.tolerance]
 
 
-# -- when a measurement does not count -----------------------------------------------------------------------------------
+# -- when a measurement does not count ---------------------------------------------------------------------------------
 
 
 def test_an_edge_without_a_norm_or_void_does_not_pass():
@@ -99,7 +99,7 @@ def test_cells_that_are_all_silent_pass_no_row():
     assert not [row for row in rows if row.passed]
 
 
-# -- other cells and nets ------------------------------------------------------------------------------------------------
+# -- other cells and nets ----------------------------------------------------------------------------------------------
 
 
 # Oracle: as above, on cells with an f-I curve of their own, which send their rate themselves, with kinks, and in depth.

@@ -18,7 +18,8 @@ WHERE = [("tensor.rate", "unit"), ("circuit.rate", "unit"), ("tensor.spiking", "
 
 def hidden(name: str, realisation: str, placement: str, weights: dict) -> dict[str, np.ndarray]:
     """Changes of all weights into hidden layers, of one presentation with the same timing, noise and potentials."""
-    found = update(RULES[name], NET, X, TEACHER, weights, realisation=realisation, placement=placement, timing=TIMING, held=ERROR)
+    found = update(RULES[name], NET, X, TEACHER, weights, realisation=realisation, placement=placement, timing=TIMING,
+                   held=ERROR)
     return {weight: change for weight, change in found.changes.items() if weight in ("W_1_0", "W_2_1", "b_1", "b_2")}
 
 

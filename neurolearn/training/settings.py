@@ -51,7 +51,7 @@ TASKS: dict[tuple[str, str], Task] = {
         "difference_target_propagation": 0.1,
         "dynamic_inversion": 0.2,
     }),
-    ("digits", "squared"): Task((64, 64, 32, 10), epochs=60, rates={
+    ("digits", "squared"): Task((64, 64, 32, 10), epochs=60, batch=16, rates={
         "linear": 0.05,
         "readout_only": 0.14,
         "backprop": 0.1,
