@@ -68,7 +68,7 @@ class Setting:
 
 DEFAULT = (Setting(),)
 FULL = tuple(
-    Setting(sizes, activation, seed, batch=28)
+    Setting(sizes, activation, seed, batch=32)
     for sizes in ((12, 10, 8, 4), (9, 12, 10, 7, 5))
     for activation in ("tanh", "relu")
     for seed in (1, 2)

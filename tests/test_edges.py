@@ -33,7 +33,7 @@ def broken(rows: list[Edge]) -> list[str]:
 @pytest.mark.parametrize("name", RULES)
 def test_every_edge_of_every_rule_passes(name, edge):
     phases = len(RULES[name].all_phases())
-    steps = {"spikes": 1100 // phases, "rate limit": 4000 if name in EXAMPLES else 8000}  # 1e4 spikes and more
+    steps = {"spikes": 1000 // phases, "rate limit": 4000 if name in EXAMPLES else 8000}  # 1e4 spikes and more
     rows = list(MEASURES[edge](RULES[name], SETTING, **({"steps": steps[edge]} if edge in steps else {})))
     assert weights(rows) == LEARNT[name]
     assert not broken(rows)
@@ -45,7 +45,8 @@ def test_every_edge_of_every_rule_passes(name, edge):
 @pytest.mark.parametrize("edge", MEASURES)
 @pytest.mark.parametrize("name", RULES)
 def test_one_flipped_sign_fails_every_row(name, edge):
-    shorter = {"spikes": {"steps": 100}, "rate limit": {"steps": 2000}}.get(edge, {})
+    steps = {"spikes": 100, "rate limit": 2000 if name == "dynamic_inversion" else 500}  # a loop must settle
+    shorter = {"steps": steps[edge]} if edge in steps else {}
     rows = [row for row in MEASURES[edge](RULES[name], SETTING, sabotage=True, **shorter) if row.quantity != "norm"]
     judged = [row for row in rows if row.weight != "all"]
     assert weights(judged) == LEARNT[name]
@@ -108,7 +109,8 @@ def test_cells_that_are_all_silent_pass_no_row():
 @pytest.mark.parametrize("setting", [Setting(activation="lif"), Setting((9, 12, 10, 7, 5), "relu", seed=2)],
                          ids=["lif", "deep relu"])
 def test_spikes_agree_on_other_cells_and_deeper_nets(setting):
-    rows = list(edges.spike_edge(rules.get("feedback_alignment"), setting, steps=1300))
+    steps = 1300 if setting.activation == "lif" else 800
+    rows = list(edges.spike_edge(rules.get("feedback_alignment"), setting, steps=steps))
     # the f-I curve is infinitely steep at threshold, and its slope magnifies the last bit of a potential there
     assert not broken([row for row in rows if setting.activation != "lif" or row.quantity != "potential"])
 
@@ -117,6 +119,6 @@ def test_spikes_agree_on_other_cells_and_deeper_nets(setting):
 
 
 def test_the_error_of_regular_spikes_falls_as_one_over_time():
-    steps = (1000, 2000, 4000, 8000)
+    steps = (1000, 2000, 8000)
     errors = edges.error_curve(rules.get("direct_feedback_alignment"), SETTING, steps)
     assert np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(-1.0, abs=0.25)

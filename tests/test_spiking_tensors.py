@@ -211,13 +211,13 @@ def test_no_tensor_is_kept_for_a_step_that_is_over(kind):
     """Oracle: the garbage collector's count of tensors and their bytes, early and late in a window, with no record."""
 
     def held() -> tuple[int, int]:
-        tensors = [one for one in gc.get_objects() if isinstance(one, torch.Tensor)]
+        tensors = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
         return len(tensors), sum(one.nbytes for one in tensors)
 
-    for record in (False, True):
+    for record in (False, True) if kind == "fused" else (False,):
         seen = []
-        one, given = program(timing=Timing(settle=100, window=900), kind=kind)
+        one, given = program(timing=Timing(settle=100, window=700), kind=kind)
         one.run(given, record=record, progress=lambda _, seen=seen: seen.append(held()))
-        assert len(seen) == 5
+        assert len(seen) == 4
         grown = [late - early for early, late in zip(seen[1], seen[-1], strict=True)]
         assert (min(grown) > 1000) if record else (grown == [0, 0])

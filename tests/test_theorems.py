@@ -55,8 +55,8 @@ def settled_inverse(w: dict, leak: float) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("realisation", REALISATIONS)
 def test_dynamic_inversion_settles_to_the_damped_inverse(realisation):
     """Oracle: the closed form, sample by sample; tolerances are the edges': 1e-10, 1e-5, 2 degrees and 2 %."""
-    w = drawn(DI)
-    found, expected = update(DI, NET, X, TEACHER, w, realisation=realisation), settled_inverse(w, leak=0.1)
+    w, rule = drawn(DI), DI.with_constants(leak=0.5)
+    found, expected = update(rule, NET, X, TEACHER, w, realisation=realisation), settled_inverse(w, leak=0.5)
     assert angle(expected["W_1_0"], settled_inverse(w, leak=0.0)["W_1_0"]) > 5  # not the undamped inverse
     for name, change in expected.items():
         if "spiking" in realisation:
