@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from neurolearn import streams
-from neurolearn.errors import InputError
+from neurolearn.errors import InputError, SettlingError
 from neurolearn.network import Network
 from neurolearn.program import Program, lower
 from neurolearn.rule import Rule
@@ -129,15 +129,20 @@ def default_timing(
 ) -> Timing:
     """Timing that ``timescales`` finds: rate circuits settle to eps at dt = tau/10; spikes get ``steps`` per phase.
 
-    Signals that would ask a coding cell for more than one spike in two steps get a smaller unit rate.
+    A loop that cannot settle in these steps gets the first of 2, 4 and 8 times as many in which it does. Signals that
+    would ask a coding cell for more than one spike in two steps get a smaller unit rate.
     Raises SettlingError if the circuit is unstable.
     """
     from neurolearn.timescales import settling_time, spiking_timing
 
     if realisation == "circuit.rate":
         return Timing(settle=int(np.ceil(10 * settling_time(program, weights, given, eps))))
-    timing = spiking_timing(program, weights, given, steps)
-    return fit_rates(program, weights, given, timing)
+    for longer in (1, 2, 4):
+        try:
+            return fit_rates(program, weights, given, spiking_timing(program, weights, given, longer * steps))
+        except SettlingError:
+            continue  # it needs more time, or it is unstable; the last try says which
+    return fit_rates(program, weights, given, spiking_timing(program, weights, given, 8 * steps))
 
 
 def fit_rates(program: Program, weights, given, timing: Timing, ceiling: float | None = None) -> Timing:

@@ -9,7 +9,6 @@ import numpy as np
 
 from neurolearn import compare, physiology
 from neurolearn.changes import default_timing, fit_rates, prepare
-from neurolearn.errors import SettlingError
 from neurolearn.network import Network
 from neurolearn.observer import backprop_gradient
 from neurolearn.rule import Rule
@@ -59,7 +58,7 @@ def ideal(
     reference = _algebra(program, start, given)
     timing, steps = None, STEPS
     if realisation != "tensor.rate":
-        timing = _timing(program, start, given, realisation)
+        timing = default_timing(program, start, given, realisation, eps=1e-7, steps=STEPS)
         steps = timing.settle + timing.window
     measured = {
         "tensor.rate": lambda: Measured([_algebra(program, start, given, device)]),
@@ -76,20 +75,6 @@ def ideal(
         "steps": steps if "spiking" in realisation else None,
     }
     yield from _compared(base, measured, _references(rule, network, program, start, x, teacher, reference), reference)
-
-
-def _timing(program, weights, given, realisation: str) -> Timing:
-    """Spikes get STEPS per phase; a loop that cannot settle in that gets the shortest doubling in which it does."""
-    if realisation == "circuit.rate":
-        return default_timing(program, weights, given, realisation, eps=1e-7)
-    steps = STEPS
-    while True:
-        try:
-            return default_timing(program, weights, given, realisation, steps=steps)
-        except SettlingError:
-            if steps >= 8 * STEPS:
-                raise
-            steps *= 2
 
 
 def physiological(

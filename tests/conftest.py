@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from neurolearn.network import mlp
 from neurolearn.rule import Rule
 
 torch.set_num_threads(1)  # nets this small only lose by sharing
+logging.getLogger("brian2.core.base.unused_brian_object").setLevel(logging.ERROR)  # a test may build and not run
 
 ROOT = Path(__file__).resolve().parent.parent
 

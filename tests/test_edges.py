@@ -109,7 +109,7 @@ def test_cells_that_are_all_silent_pass_no_row():
 @pytest.mark.parametrize("setting", [Setting(activation="lif"), Setting((9, 12, 10, 7, 5), "relu", seed=2)],
                          ids=["lif", "deep relu"])
 def test_spikes_agree_on_other_cells_and_deeper_nets(setting):
-    steps = 1300 if setting.activation == "lif" else 800
+    steps = 1300 if setting.activation == "lif" else 1000
     rows = list(edges.spike_edge(rules.get("feedback_alignment"), setting, steps=steps))
     # the f-I curve is infinitely steep at threshold, and its slope magnifies the last bit of a potential there
     assert not broken([row for row in rows if setting.activation != "lif" or row.quantity != "potential"])

@@ -1,10 +1,14 @@
 """Budgets, and the learning rates that each rule gets within them.
 
-Rates were chosen with ``search``, on the validation split alone: the one with the best score that is at most half of the
-smallest at which any run diverged. Tried were 0.05, 0.07, 0.1, 0.14, 0.2, 0.28 and 0.4 (digits), 0.05, 0.1, 0.2, 0.3,
-0.5 and 1 (yin-yang, cross-entropy) and 0.05, 0.07, 0.1, 0.14, 0.2, 0.3 and 0.5 (yin-yang, squared), as far as runs did
-not diverge; dynamic inversion and difference target propagation, which are slow, on a part of these, the latter with Q at
-1, 3 and 10 times the rate of W. Whatever has no rate here, such as a user's own rule, gets DEFAULT.
+Rates were chosen with ``search``, on the validation split alone, among 0.05, 0.07, 0.1, 0.14, 0.2, 0.28 and 0.4 (digits;
+yin-yang with squared loss) and 0.1, 0.2, 0.5, 1 and 2 (yin-yang with cross-entropy): of those that are at most half of
+the smallest at which a run diverged, or fell back to chance, the smallest that is within 0.002 of the best. Difference
+target propagation was also given Q at 3 and 10 times the rate of W, to no avail. Dynamic inversion has 0.2 on yin-yang
+with cross-entropy, the best worst seed: 2 has the best mean there and falls apart for one seed in three.
+
+``readout_only`` has backprop's rate: it is backprop with the plasticity of hidden layers switched off and nothing else
+changed. On yin-yang its own best rate would be 10, where random features alone reach 80 %. Whatever has no rate here,
+such as a user's own rule, gets DEFAULT.
 """
 
 from __future__ import annotations
@@ -33,29 +37,29 @@ class Task:
 
 
 TASKS: dict[tuple[str, str], Task] = {
-    ("yin_yang", "cross_entropy"): Task((4, 30, 30, 3), epochs=25, rates={
-        "linear": 0.3,
-        "readout_only": 0.2,
-        "backprop": 0.2,
-        "feedback_alignment": 0.5,
-        "direct_feedback_alignment": 0.3,
-        "difference_target_propagation": {"W": 0.1, "Q": 1.0},
-        "dynamic_inversion": 0.1,
+    ("yin_yang", "cross_entropy"): Task((4, 30, 30, 3), epochs=25, batch=32, rates={
+        "linear": 0.5,
+        "readout_only": 0.5,
+        "backprop": 0.5,
+        "feedback_alignment": 2.0,
+        "direct_feedback_alignment": 1.0,
+        "difference_target_propagation": 0.2,
+        "dynamic_inversion": 0.2,
     }),
-    ("yin_yang", "squared"): Task((4, 30, 30, 3), epochs=25, rates={
+    ("yin_yang", "squared"): Task((4, 30, 30, 3), epochs=25, batch=32, rates={
         "linear": 0.05,
         "readout_only": 0.2,
-        "backprop": 0.14,
-        "feedback_alignment": 0.07,
-        "direct_feedback_alignment": 0.05,
+        "backprop": 0.2,
+        "feedback_alignment": 0.1,
+        "direct_feedback_alignment": 0.1,
         "difference_target_propagation": 0.1,
         "dynamic_inversion": 0.2,
     }),
     ("digits", "squared"): Task((64, 64, 32, 10), epochs=60, batch=16, rates={
-        "linear": 0.05,
-        "readout_only": 0.14,
+        "linear": 0.07,
+        "readout_only": 0.1,
         "backprop": 0.1,
-        "feedback_alignment": 0.07,
+        "feedback_alignment": 0.1,
         "direct_feedback_alignment": 0.07,
         "difference_target_propagation": 0.1,
         "dynamic_inversion": 0.14,
