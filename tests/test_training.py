@@ -229,4 +229,4 @@ def test_the_search_scores_validation_and_marks_what_diverges(monkeypatch):
     assert wild is None
     assert 0 <= slow < 0.5 < good < 1
     runs = [train("linear", mlp([64, 10]), data.load("digits"), seed=seed, rate=0.05) for seed in (100, 101, 102)]
-    assert good == pytest.approx(np.mean([run.history[-1]["valid_accuracy"] for run in runs]))
+    assert good == pytest.approx(min(run.history[-1]["valid_accuracy"] for run in runs))
