@@ -27,7 +27,7 @@ class Activation:
 
     torch, torch_slope: Python expressions in ``{u}`` over torch. brian, brian_slope: expressions in ``{u}`` over the
     functions that Brian2 knows. kinked: the slope jumps somewhere (its sign needs a margin in spikes).
-    membrane: of cells whose own f-I curve this is.
+    membrane: of cells whose own f-I curve this is. torch_inverse, brian_inverse: $f^{-1}$ where there is one.
     """
 
     name: str
@@ -37,19 +37,39 @@ class Activation:
     brian_slope: str = field(repr=False)
     kinked: bool = False
     membrane: Membrane | None = None
+    torch_inverse: str | None = field(default=None, repr=False)
+    brian_inverse: str | None = field(default=None, repr=False)
 
 
-linear = Activation("linear", "{u}", "torch.ones_like({u})", "({u})", "1.0 + 0.0*({u})")
+linear = Activation(
+    "linear",
+    "{u}",
+    "torch.ones_like({u})",
+    "({u})",
+    "1.0 + 0.0*({u})",
+    torch_inverse="{u}",
+    brian_inverse="({u})",
+)
 relu = Activation(
     "relu", "torch.relu({u})", "({u} > 0).to({u}.dtype)", "({u})*int(({u}) > 0)", "1.0*int(({u}) > 0)", kinked=True
 )
-tanh = Activation("tanh", "torch.tanh({u})", "1.0 - torch.tanh({u})**2", "tanh({u})", "(1.0 - tanh({u})**2)")
+tanh = Activation(
+    "tanh",
+    "torch.tanh({u})",
+    "1.0 - torch.tanh({u})**2",
+    "tanh({u})",
+    "(1.0 - tanh({u})**2)",
+    torch_inverse="torch.atanh({u})",
+    brian_inverse="(0.5*log((1.0 + ({u}))/(1.0 - ({u}))))",
+)
 asinh = Activation(
     "asinh",
     "torch.asinh({u})",
     "torch.rsqrt(1.0 + ({u})**2)",
     "sign({u})*log(abs({u}) + sqrt(1.0 + ({u})**2))",
     "1.0/sqrt(1.0 + ({u})**2)",
+    torch_inverse="torch.sinh({u})",
+    brian_inverse="sinh({u})",
 )
 softplus = Activation(
     "softplus",
@@ -57,6 +77,8 @@ softplus = Activation(
     "torch.sigmoid({u})",
     "(({u})*int(({u}) > 0) + log(1.0 + exp(-abs({u}))))",
     "1.0/(1.0 + exp(-({u})))",
+    torch_inverse="torch.log(torch.expm1({u}))",
+    brian_inverse="log(exp({u}) - 1.0)",
 )
 
 
@@ -72,6 +94,8 @@ def leaky_relu(negative: float = 0.1) -> Activation:
         f"(({{u}})*{gate})",
         gate,
         kinked=True,
+        torch_inverse=f"torch.where({{u}} > 0, {{u}}, {1 / negative}*({{u}}))" if negative else None,
+        brian_inverse=f"(({{u}})*({1 / negative} + {1 - 1 / negative}*int(({{u}}) > 0)))" if negative else None,
     )
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 
 from neurolearn.errors import RuleError
 
-FUNCTIONS = {"f": 1, "df": 1, "exp": 1, "log": 1, "sqrt": 1, "abs": 1, "tanh": 1, "where": 3, "sum": 1}
-WHERE = ("above", "below", "output", "here")
+FUNCTIONS = {"f": 1, "df": 1, "inv": 1, "exp": 1, "log": 1, "sqrt": 1, "abs": 1, "tanh": 1, "where": 3, "sum": 1}
+WHERE = ("above", "below", "output", "top", "here")
 SUFFIXES = (*WHERE, "pre", "post")
 OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 COMPARISONS = {ast.Lt: "<", ast.Gt: ">", ast.LtE: "<=", ast.GtE: ">="}
@@ -28,6 +28,7 @@ PREFIXES = (
     "sent_",
     "held_",
     "noise_",
+    "uniform_",
     "in_",
     "during_",
     "change_",
@@ -50,7 +51,7 @@ RESERVED = frozenset(
     lumen lux becquerel gray sievert katal molar mM uM liter name clock namespace events when order state variables
     spikes start stop group equations method threshold reset refractory w dw b data teacher noise open phase torch
     np len given weight change signal copies flow settle settle_synapse n
-    pool units tau_pool""".split()
+    pool units tau_pool uniform distance polarity""".split()
 )
 
 
@@ -112,10 +113,20 @@ class Statement:
 
 
 class Reader:
-    """Reads the texts of one rule. pathways: name -> where its signals come from; taken: other name -> what it is."""
+    """Reads the texts of one rule. pathways: name -> where its signals come from; taken: other name -> what it is.
 
-    def __init__(self, rule: str, pathways: dict[str, str], taken: dict[str, str] | None = None):
+    populations: names of the populations that the rule adds; signals can come from them too.
+    """
+
+    def __init__(
+        self,
+        rule: str,
+        pathways: dict[str, str],
+        taken: dict[str, str] | None = None,
+        populations: tuple[str, ...] = (),
+    ):
         self.rule, self.pathways, self.taken = rule, pathways, taken or {}
+        self.where, self.suffixes = (*WHERE, *populations), (*SUFFIXES, *populations)
 
     def block(self, title: str, text: str, *, synapse: bool = False) -> list[Statement]:
         """Statements of a block, in their order. Raises RuleError with the place."""
@@ -160,7 +171,7 @@ class Reader:
             or name.startswith(PREFIXES)
         ):
             raise span.error(f"the name {name!r} is taken by the simulators; choose another.", self.rule)
-        for suffix in SUFFIXES:
+        for suffix in self.suffixes:
             if name.endswith("_" + suffix):
                 raise span.error(
                     f"{name!r} ends in _{suffix}, which says where a signal comes from; rename.", self.rule
@@ -225,7 +236,7 @@ class Reader:
             raise span.error(f"a pathway carries one named signal of another cell; {remedy}.", self.rule)
         signal, _, where = node.args[0].id.rpartition("_")
         inner = replace(span, column=span.column + node.args[0].col_offset - node.col_offset)
-        if where not in WHERE or not signal:
+        if where not in self.where or not signal:
             raise inner.error(f"{node.args[0].id!r} does not say where it comes from; {remedy}.", self.rule)
         if where != source:
             raise inner.error(f"pathway {pathway} carries signals from {source!r}, not {where!r}; {remedy}.", self.rule)

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from neurolearn import activations
-from neurolearn.equations import SUFFIXES, Expr, Span, Statement
+from neurolearn.equations import Expr, Span, Statement
+from neurolearn.errors import InputError
+from neurolearn.layers import Layers
 from neurolearn.network import Network
 from neurolearn.program import Cell, Compartment, Latch, Node, Path, Plastic, Program, Signal
 from neurolearn.rule import Rule
@@ -14,16 +16,21 @@ from neurolearn.texts import PlasticText, Texts
 from neurolearn.wiring import Wiring
 
 
+DRAWN = ("noise", "uniform")  # numbers drawn for each unit, sample and phase
+GIVEN = (*DRAWN, "polarity", "distance")
+
+
 class Lowering:
     """One lowering; ``program()`` gives the result."""
 
     def __init__(self, rule: Rule, network: Network):
-        self.rule, self.network, self.texts = rule, network, Texts(rule, network)
-        self.wiring = Wiring(network, self.texts.pathways)
+        self.rule, self.network, self.layers = rule, network, Layers(network, rule.populations)
+        self.texts = Texts(rule, self.layers)
+        self.wiring = Wiring(self.layers, self.texts.pathways)
         self.kept: set[tuple[int, str]] = set()  # latches that are read
         self.demand: dict[str, set[Node]] = {phase: set() for phase in self.texts.phases}
-        self.compartments: dict[int, dict[str, Compartment]] = {k: {} for k in range(len(network.sizes))}
-        self.sent: dict[int, dict[str, None]] = {k: {} for k in range(len(network.sizes))}
+        self.compartments: dict[int, dict[str, Compartment]] = {k: {} for k in range(len(self.layers))}
+        self.sent: dict[int, dict[str, None]] = {k: {} for k in range(len(self.layers))}
 
     def program(self) -> Program:
         """Demand what plasticity reads, follow it to what that reads, assemble."""
@@ -32,7 +39,7 @@ class Lowering:
         self._spread_demand()
         for plastic in plastics:
             for name in sorted(plastic.reads("pre")):
-                latch = texts.latch(self.network.kind(plastic.source), name)
+                latch = texts.latch(plastic.source, name)
                 self.sent[plastic.source].setdefault(latch[1].expr.value if latch else name)
         softmax = Expr("call", "softmax", (Expr("name", "potential"),))
         closed = {Node(self.network.output, "rate"): softmax} if texts.softmax_untouched() else {}
@@ -58,8 +65,8 @@ class Lowering:
     # -- plasticity on edges ---------------------------------------------------------------------------------------
 
     def _plastics(self, text: PlasticText) -> Iterator[Plastic]:
-        for layer in range(len(self.network.sizes)):
-            if not self.texts.calls(text.pathway, self.network.kind(layer)):
+        for layer in range(len(self.layers)):
+            if text.layer not in (None, layer) or not self.texts.calls(text.pathway, layer):
                 continue
             if text.is_bias and layer:
                 yield self._plastic(text, self.wiring.bias(text.pathway, layer), None, layer)
@@ -77,17 +84,16 @@ class Lowering:
     # -- demand ----------------------------------------------------------------------------------------------------
 
     def _want(self, phase: str, layer: int, name: str, span: Span) -> None:
-        kind = self.network.kind(layer)
-        if name in self.texts.statements[phase, kind]:
+        if name in self.texts.statements[phase, layer]:
             self.demand[phase].add(Node(layer, name))
-        elif found := self.texts.latch(kind, name, before=phase):
+        elif found := self.texts.latch(layer, name, before=phase):
             self.kept.add((layer, name))
             self._want(found[0], layer, found[1].expr.value, found[1].expr.span)
         elif name in self.rule.broadcast:
             self._compartment(phase, layer, name, span)
         else:
-            known = ", ".join(sorted(n for n in self.texts.statements[phase, kind] if not n.startswith("in_")))
-            raise span.error(f"the {kind} layer has no signal {name!r} here; it has {known}.", self.rule.name)
+            known = ", ".join(sorted(n for n in self.texts.statements[phase, layer] if not n.startswith("in_")))
+            raise span.error(f"the {self.layers.kind(layer)} layer has no signal {name!r} here; it has {known}.", self.rule.name)
 
     def _spread_demand(self) -> None:
         """Follow every demanded signal to what it reads, phases from last to first (latches reach back)."""
@@ -96,19 +102,24 @@ class Lowering:
             while todo := self.demand[phase] - done:
                 node = min(todo)
                 done.add(node)
-                statement = self.texts.statements[phase, self.network.kind(node.cell)][node.name]
+                statement = self.texts.statements[phase, node.cell][node.name]
                 for part in statement.expr.walk():
                     self._follow(phase, node.cell, part, statement)
 
     def _follow(self, phase: str, layer: int, part: Expr, statement: Statement) -> None:
-        kind = self.network.kind(layer)
+        kind = self.layers.kind(layer)
         if part.kind == "path":
             self._compartment(phase, layer, part, part.span)
+        elif part.kind == "call" and part.value == "inv" and not self._activation(layer).torch_inverse:
+            raise InputError(
+                f"{self.rule.name} needs the inverse of the activation, and {self._activation(layer).name} has none; "
+                "choose leaky_relu, asinh, tanh or softplus."
+            )
         elif part.kind == "call" and part.value == "sum":
             raise part.span.error("sum belongs to a broadcast; cells hear others through pathways.", self.rule.name)
         elif part.kind == "name":
             name, where = part.value, part.value.rpartition("_")[2]
-            if name in self.texts.constants or self.wiring.bias_owner(name, layer) or name == "noise":
+            if name in self.texts.constants or self.wiring.bias_owner(name, layer) or name in GIVEN:
                 return
             if name in self.texts.times and statement.kind == "differential":
                 return
@@ -120,7 +131,7 @@ class Lowering:
                     "send what follows from it through a pathway.",
                     self.rule.name,
                 )
-            if where in SUFFIXES:
+            if where in self.texts.reader.suffixes:
                 carrier = next((p for p, pathway in self.rule.pathways.items() if pathway.source == where), "P")
                 how = (
                     "names ending so stand in plasticity"
@@ -152,7 +163,7 @@ class Lowering:
                 Path(kind, source, signal, tie[0], True, tie[1]) if tie else Path(kind, source, signal, weight)
             )
         if not paths:
-            raise span.error(f"nothing lies {where} this {self.network.kind(layer)} layer.", self.rule.name)
+            raise span.error(f"nothing lies {where} this {self.layers.kind(layer)} layer.", self.rule.name)
         name = _compartment_name(part)
         self.compartments[layer].setdefault(
             name, Compartment(name, f"{pathway}({signal}_{where})", pathway, tuple(paths))
@@ -161,14 +172,14 @@ class Lowering:
     # -- assembling ------------------------------------------------------------------------------------------------
 
     def _cell(self, layer: int) -> Cell:
-        kind, signals, externals, biases = self.network.kind(layer), {}, {}, {}
+        kind, signals, externals, biases = self.layers.kind(layer), {}, {}, {}
         for phase in self.texts.phases:
-            for name, statement in self.texts.statements[phase, kind].items():
+            for name, statement in self.texts.statements[phase, layer].items():
                 if Node(layer, name) not in self.demand[phase]:
                     continue
-                expr = statement.expr.rewrite(lambda node, phase=phase: self._lowered(node, phase))
+                expr = statement.expr.rewrite(lambda node, phase=phase: self._lowered(node, phase, layer))
                 for used in sorted(expr.names()):
-                    if used in ("data", "teacher") or used.startswith("noise_"):
+                    if used in ("data", "teacher", "polarity") or used.startswith(tuple(f"{d}_" for d in DRAWN)):
                         externals[used] = None
                     elif owner := self.wiring.bias_owner(used, layer):
                         biases[used] = self.wiring.bias(owner, layer)
@@ -181,16 +192,15 @@ class Lowering:
         latches = tuple(
             Latch(s.name, phase, s.expr.value)
             for phase in self.texts.phases
-            for s in self.texts.latches[phase, kind]
+            for s in self.texts.latches[phase, layer]
             if (layer, s.name) in self.kept
         )
-        activation = activations.linear if kind == "output" else self.network.activation
         return Cell(
             layer,
-            self.network.sizes[layer],
+            self.layers.sizes[layer],
             kind,
-            f"layer{layer}",
-            activation,
+            self.layers.title(layer),
+            self._activation(layer),
             tuple(self.compartments[layer].values()),
             self._sorted(signals),
             latches,
@@ -199,12 +209,23 @@ class Lowering:
             biases,
         )
 
-    def _lowered(self, node: Expr, phase: str) -> Expr:
+    def _activation(self, layer: int) -> activations.Activation:
+        return activations.linear if self.layers.kind(layer) == "output" else self.network.activation
+
+    def _lowered(self, node: Expr, phase: str, layer: int) -> Expr:
         if node.kind == "path":
             return replace(node, kind="name", value=_compartment_name(node))
-        if node.kind == "name" and node.value == "noise":
-            return replace(node, value=f"noise_{phase}")
+        if node.kind == "name" and node.value in DRAWN:
+            return replace(node, value=f"{node.value}_{phase}")
+        if node.kind == "name" and node.value == "distance":
+            return replace(node, kind="number", value=float(self._distance(layer)))
         return node
+
+    def _distance(self, layer: int) -> int:
+        """Connections from a layer to the output, by the longest way."""
+        if layer >= self.network.output:
+            return 0
+        return 1 + max(self._distance(c.target) for c in self.network.above(layer))
 
     def _sorted(self, signals: dict[str, Signal]) -> tuple[Signal, ...]:
         """Differential signals first, then algebraic ones so that each follows what it reads."""

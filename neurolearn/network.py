@@ -33,13 +33,15 @@ class Network:
 
     sizes: units per layer. connections: edges from a lower to a higher layer; default is the chain. activation: of the
     hidden layers. loss: "squared" (linear output, 1/2 |teacher - rate|^2) or "cross_entropy" (softmax output); both
-    make ``teacher - rate`` the exact negative gradient at the output potential.
+    make ``teacher - rate`` the exact negative gradient at the output potential. signed: hidden units have a fixed
+    polarity s, +1 in the first half of each layer and -1 in the second, and the rate s*f(potential).
     """
 
     sizes: tuple[int, ...]
     connections: tuple[Connection, ...] = ()
     activation: activations.Activation = field(default=activations.tanh)
     loss: str = "squared"
+    signed: bool = False
 
     def __post_init__(self) -> None:
         sizes = tuple(int(n) for n in self.sizes)
@@ -86,6 +88,17 @@ class Network:
         """ "input", "hidden" or "output"."""
         return "input" if layer == 0 else "output" if layer == self.output else "hidden"
 
+    def polarity(self, layer: int) -> np.ndarray:
+        """Sign of every unit of a layer: (units,) of 1, or of 1 and then -1 in the hidden layers of a signed network."""
+        size = self.sizes[layer]
+        if not self.signed or self.kind(layer) != "hidden":
+            return np.ones(size)
+        return np.where(np.arange(size) < (size + 1) // 2, 1.0, -1.0)
+
+    def is_chain(self) -> bool:
+        """Whether every layer hears the layer below it, through weights, and nothing else."""
+        return all(c.source == c.target - 1 and c.kind != "identity" for c in self.connections)
+
     def below(self, layer: int) -> tuple[Connection, ...]:
         """Connections that end at this layer."""
         return tuple(c for c in self.connections if c.target == layer)
@@ -97,10 +110,15 @@ class Network:
     def __str__(self) -> str:
         chain = {(k, k + 1) for k in range(self.output)}
         skips = [f"{c.source}->{c.target}" for c in self.connections if (c.source, c.target) not in chain]
-        text = "-".join(map(str, self.sizes)) + f" {self.activation.name}"
+        text = "-".join(map(str, self.sizes)) + (" signed" if self.signed else "") + f" {self.activation.name}"
         return text + (f", skips {' '.join(skips)}" if skips else "") + (", softmax" if self.loss != "squared" else "")
 
 
-def mlp(sizes: Sequence[int], activation: str | activations.Activation = "tanh", loss: str = "squared") -> Network:
+def mlp(
+    sizes: Sequence[int],
+    activation: str | activations.Activation = "tanh",
+    loss: str = "squared",
+    signed: bool = False,
+) -> Network:
     """A chain of dense layers: ``mlp([64, 64, 32, 10])``."""
-    return Network(tuple(sizes), activation=activations.get(activation), loss=loss)
+    return Network(tuple(sizes), activation=activations.get(activation), loss=loss, signed=signed)

@@ -26,10 +26,21 @@ class Node(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Derivation:
+    """How a matrix follows others: a tie of ``rule.Tied`` and the weights that it is made of, in the order of the path."""
+
+    how: str
+    of: tuple[str, ...]
+    damping: float = 0.0
+
+
+@dataclass(frozen=True)
 class Weight:
     """A matrix (to, from) of a pathway on one edge, or a bias vector (source is None).
 
-    tie: (name of the other weight, factor) if this one is that one's transpose for ever.
+    tie: (name of the other weight, factor) if this one is that one's transpose for ever: one synapse. derived: computed
+    from others for ever. start: computed from others once. how: the tie's name. sign: (to, 1), where every weight keeps
+    the sign of its row.
     """
 
     name: str
@@ -39,6 +50,10 @@ class Weight:
     shape: tuple[int, ...]
     tie: tuple[str, float] | None = None
     mask: np.ndarray | None = field(default=None, compare=False, repr=False)
+    derived: Derivation | None = None
+    start: Derivation | None = None
+    how: str = ""
+    sign: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -104,7 +119,7 @@ class Cell:
     signals: tuple[Signal, ...]  # in an order in which they can be evaluated
     latches: tuple[Latch, ...]
     sent: tuple[str, ...]  # signals that cross a pathway
-    externals: tuple[str, ...]  # per-unit values given from outside: data, teacher, noise_<phase>, held_<signal>
+    externals: tuple[str, ...]  # given from outside: data, teacher, noise_<phase>, uniform_<phase>, polarity, held_<signal>
     biases: Mapping[str, str]  # name in the equations -> weight
 
     def signal(self, name: str) -> Signal:
@@ -157,8 +172,12 @@ class Program:
     closed: Mapping[Node, Expr]  # known fixed points of differential signals
 
     def free(self) -> tuple[Weight, ...]:
-        """Weights that are not tied to others, biases included."""
+        """Weights that are synapses of their own, biases included."""
         return tuple(w for w in self.weights.values() if w.tie is None)
+
+    def derived(self) -> tuple[Weight, ...]:
+        """Weights that are computed from others whenever those have changed."""
+        return tuple(w for w in self.weights.values() if w.derived)
 
     def plastic_weights(self) -> tuple[str, ...]:
         """Names of the weights that some phase changes."""

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 
+from neurolearn import ties
 from neurolearn.errors import InputError
 from neurolearn.program import Program
 
@@ -20,10 +21,13 @@ def initial_weights(program: Program, pathways, seed: int = 0, bias: float = 0.0
     """Start values of all weights that are not tied, float64, each from its own stream.
 
     pathways: the rule's pathways (their initialisers see a generator and a shape, never a weight). bias: standard
-    deviation of the bias currents. Raises InputError if an initialiser returns another shape.
+    deviation of the bias currents. Weights that follow others come last. Raises InputError if an initialiser returns
+    another shape.
     """
     weights = {}
     for w in program.free():
+        if w.start or w.derived:
+            continue
         rng = stream(seed, "weights", w.name)
         if w.source is None:
             weights[w.name] = rng.normal(0.0, 1.0, w.shape) * bias
@@ -34,8 +38,13 @@ def initial_weights(program: Program, pathways, seed: int = 0, bias: float = 0.0
             raise InputError(
                 f"the initialiser of pathway {w.pathway} returned {value.shape}; it must return {w.shape}."
             )
+        value = value if w.sign is None else w.sign * np.abs(value)
         weights[w.name] = value if w.mask is None else value * w.mask
-    return weights
+    for w in program.free():
+        if w.start:
+            value = ties.derive(w.start, weights)
+            weights[w.name] = value if w.mask is None else value * w.mask
+    return ties.complete(program, weights)
 
 
 def _mean(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
@@ -43,16 +52,17 @@ def _mean(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def noise(program: Program, indices: np.ndarray, seed: int, step: int = 0) -> dict[str, np.ndarray]:
-    """Unit normal draws for every ``noise`` that the program reads: name_cell -> (batch, units).
+    """Draws for every ``noise`` (unit normal) and ``uniform`` (0 to 1) that a program reads: name_cell -> (batch, units).
 
     Keyed by (seed, phase, layer, step, global index of the sample), never by the place in the batch.
     """
     draws = {}
     for k, cell in enumerate(program.cells):
         for name in cell.externals:
-            if name.startswith("noise_"):
+            if name.startswith(("noise_", "uniform_")):
+                draw = "standard_normal" if name.startswith("noise_") else "random"
                 draws[f"{name}_{k}"] = np.stack(
-                    [stream(seed, name, cell.layer, step, int(n)).standard_normal(cell.size) for n in indices]
+                    [getattr(stream(seed, name, cell.layer, step, int(n)), draw)(cell.size) for n in indices]
                 )
     return draws
 
@@ -70,6 +80,9 @@ def given(program: Program, x, teacher, seed: int = 0, step: int = 0, held=None,
                 values[f"data_{k}"] = x
             elif name == "teacher":
                 values[f"teacher_{k}"] = teacher
+            elif name == "polarity":
+                values[f"polarity_{k}"] = np.tile(program.network.polarity(cell.layer), (len(x), 1))
             elif name.startswith("held_"):
                 values[f"{name}_{k}"] = np.asarray(held[name[5:]][cell.layer], float)
+    values.setdefault("data_0", x)  # how many samples there are, even for a rule that reads no data
     return values

@@ -4,13 +4,16 @@ edges, but with every name of a synapse resolved: locality is checked here."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from neurolearn.dimensions import check_rate
 from neurolearn.equations import Expr, Reader, Span, Statement
+from neurolearn.errors import InputError
+from neurolearn.layers import Layers
 from neurolearn.network import Network
 from neurolearn.program import State
-from neurolearn.rule import Mean, Pathway, Rule, Tied
+from neurolearn.rule import Mean, Pathway, Phase, Rule, Tied
 
 DEFAULTS = {
     "input": "rate = data",
@@ -25,9 +28,12 @@ slope = df(potential)"""
 POOL = Pathway("here", weights=Mean(), self_connections=True)
 
 
+SIGNED = {"hidden": "potential = W(rate_below) + b\nrate = polarity*f(potential)\nslope = polarity*df(potential)"}
+
+
 @dataclass(frozen=True)
 class PlasticText:
-    """What one pathway, or one bias, learns in one phase."""
+    """What one pathway, or one bias, learns in one phase; layer: the only one in which it does, if it is one's turn."""
 
     phase: str
     pathway: str
@@ -35,15 +41,20 @@ class PlasticText:
     expr: Expr
     states: tuple[State, ...]
     line: str
+    layer: int | None
 
 
 class Texts:
-    """All texts of a rule for networks of one kind of output. Raises RuleError with the place of a fault."""
+    """All texts of a rule on a network's layers. Raises RuleError with the place of a fault, InputError for the network.
 
-    def __init__(self, rule: Rule, network: Network):
-        self.rule = rule
+    phases: the names of all runs of all phases, in their order. turns: phase -> the layer whose turn it is, or None.
+    """
+
+    def __init__(self, rule: Rule, layers: Layers):
+        self.rule, self.layers, network = rule, layers, layers.network
+        _suits(rule, network)
         self.pathways, self.times, self.constants = dict(rule.pathways), dict(rule.times), dict(rule.constants)
-        self.defaults = dict(DEFAULTS)
+        self.defaults = {**DEFAULTS, **(SIGNED if network.signed else {})}
         if network.loss == "cross_entropy":
             self.pathways["pool"] = POOL
             self.times["tau_pool"] = 8.0
@@ -52,12 +63,23 @@ class Texts:
         taken = {p.bias: f"the bias of {name}" for name, p in self.pathways.items() if p.bias}
         taken |= dict.fromkeys(self.constants, "a constant") | dict.fromkeys(self.times, "a time constant")
         taken |= dict.fromkeys(rule.broadcast, "a broadcast")
-        self.reader = Reader(rule.name, {name: p.source for name, p in self.pathways.items()}, taken)
-        self.phases = rule.all_phases()
-        self.statements: dict[tuple[str, str], dict[str, Statement]] = {}  # (phase, kind of layer) -> name -> line
-        self.latches: dict[tuple[str, str], list[Statement]] = {}
+        self.reader = Reader(
+            rule.name, {name: p.source for name, p in self.pathways.items()}, taken, tuple(rule.populations)
+        )
+        self.parts: dict[str, tuple[str, Phase]] = {}  # run of a phase -> the phase as it is declared
+        self.turns: dict[str, int | None] = {}
+        for name, part in rule.all_phases().items():
+            for layer in reversed(layers.hidden()) if part.turn is not None else (None,):
+                run = name if layer is None else f"{name}{layer}"
+                self.parts[run], self.turns[run] = (name, part), layer
+        self.phases = tuple(self.parts)
+        self.statements: dict[tuple[str, int], dict[str, Statement]] = {}  # (phase, layer) -> name -> line
+        self.latches: dict[tuple[str, int], list[Statement]] = {}
+        self._blocks: dict[tuple[str, str], list[Statement]] = {}
         self._check_names()
-        self._read_blocks()
+        for layer in range(len(layers)):
+            self._read_layer(layer)
+        self.called = {node.value[0] for s in self._written() for node in s.expr.walk() if node.kind == "path"}
         self.plasticity = self._read_plasticity()
         for statement in (s for lines in self.statements.values() for s in lines.values()):
             if statement.kind == "differential":
@@ -65,63 +87,90 @@ class Texts:
         for state in (s for text in self.plasticity for s in text.states):
             check_rate(state.expr, self.times, rule.name)
 
-    def calls(self, pathway: str, kind: str) -> bool:
-        """Whether any line of that kind of layer calls the pathway."""
+    def calls(self, pathway: str, layer: int) -> bool:
+        """Whether any line of that layer calls the pathway."""
         return any(
             node.kind == "path" and node.value[0] == pathway
             for phase in self.phases
-            for statement in self.statements[phase, kind].values()
+            for statement in self.statements[phase, layer].values()
             for node in statement.expr.walk()
         )
 
-    def latch(self, kind: str, name: str, before: str | None = None) -> tuple[str, Statement] | None:
+    def latch(self, layer: int, name: str, before: str | None = None) -> tuple[str, Statement] | None:
         """(phase, line) of the latch that fills ``name``, among the phases before ``before``."""
         for phase in self.phases:
             if phase == before:
                 return None
-            for latch in self.latches[phase, kind]:
+            for latch in self.latches[phase, layer]:
                 if latch.name == name:
                     return phase, latch
         return None
 
     def softmax_untouched(self) -> bool:
         """Whether the output layer still has the lines of the softmax circuit."""
-        own = {s.source for phase in self.phases for s in self.statements[phase, "output"].values()}
+        top = self.layers.network.output
+        own = {s.source for phase in self.phases for s in self.statements[phase, top].values()}
         return self.defaults["output"] is SOFTMAX and set(SOFTMAX.splitlines()[1:3]) <= own
 
     # -- equations -------------------------------------------------------------------------------------------------
 
     def _check_names(self) -> None:
         plain = Reader(self.rule.name, {})
-        for what in ("pathways", "constants", "times", "broadcast"):
+        for what in ("pathways", "constants", "times", "broadcast", "populations"):
             for name in getattr(self.rule, what):
                 plain.check_name(name, Span(what, name, 0, 0))
         for pathway in self.rule.pathways.values():
             if pathway.bias and pathway.bias != "b":
                 plain.check_name(pathway.bias, Span("pathways", pathway.bias, 0, 0))
 
-    def _read_blocks(self) -> None:
-        earlier: dict[str, set[str]] = {kind: set() for kind in self.defaults}
-        for phase, texts in self.phases.items():
-            for kind, default in self.defaults.items():
-                lines = {
-                    s.name: s for s in self.reader.block(f"default of {kind}", default) if s.name not in earlier[kind]
-                }
-                title = kind if len(self.phases) == 1 else f"{kind} of phase {phase}"
-                own = self.reader.block(title, getattr(texts, kind))
-                lines.update({s.name: s for s in own if s.kind != "latch"})
-                if kind == "output":
-                    lines.update(
-                        {f"in_{name}": self._broadcast(name, text) for name, text in self.rule.broadcast.items()}
-                    )
-                self.statements[phase, kind] = lines
-                self.latches[phase, kind] = [s for s in own if s.kind == "latch"]
-                for latch in self.latches[phase, kind]:
-                    if latch.name in lines:
-                        raise latch.span.error(f"{latch.name!r} is latched and computed; rename one.", self.rule.name)
-                    if latch.name in earlier[kind]:
-                        raise latch.span.error(f"{latch.name!r} is latched in two phases; rename one.", self.rule.name)
-                earlier[kind] |= {s.name for s in self.latches[phase, kind]}
+    def _block(self, phase: str, title: str, text: str) -> list[Statement]:
+        """Lines of one text, read once however many layers share it."""
+        if (phase, title) not in self._blocks:
+            place = title if len(self.rule.all_phases()) == 1 else f"{title} of phase {phase}"
+            self._blocks[phase, title] = self.reader.block(place, text)
+        return self._blocks[phase, title]
+
+    def _own(self, run: str, layer: int) -> list[Statement]:
+        """The rule's own lines for a layer, those of its turn last."""
+        (phase, part), kind = self.parts[run], self.layers.kind(layer)
+        if part.last is not None and self.layers.is_last(layer):
+            lines = self._block(phase, "last", part.last)
+        elif part.first is not None and self.layers.is_first(layer):
+            lines = self._block(phase, "first", part.first)
+        elif kind in DEFAULTS:
+            lines = self._block(phase, kind, getattr(part, kind))
+        else:
+            lines = self._block(phase, kind, part.populations.get(kind, ""))
+        return [*lines, *self._block(phase, "turn", part.turn)] if self.turns[run] == layer else lines
+
+    def _written(self) -> Iterator[Statement]:
+        """Every line that is written down, those for layers that this network lacks too."""
+        for phase, part in self.rule.all_phases().items():
+            texts = {**part.populations, **{t: getattr(part, t) for t in (*DEFAULTS, "first", "last", "turn")}}
+            for title, text in texts.items():
+                yield from self._block(phase, title, text or "")
+        yield from (s for lines in self.statements.values() for s in lines.values())
+
+    def _read_layer(self, layer: int) -> None:
+        kind, earlier = self.layers.kind(layer), set()
+        for run in self.phases:
+            lines = {
+                s.name: s
+                for s in self.reader.block(f"default of {kind}", self.defaults.get(kind, ""))
+                if s.name not in earlier
+            }
+            own = self._own(run, layer)
+            lines.update({s.name: s for s in own if s.kind != "latch"})
+            if kind == "output":
+                lines.update({f"in_{name}": self._broadcast(name, text) for name, text in self.rule.broadcast.items()})
+            self.statements[run, layer] = lines
+            self.latches[run, layer] = [s for s in own if s.kind == "latch"]
+            for latch in self.latches[run, layer]:
+                if latch.name in lines:
+                    raise latch.span.error(f"{latch.name!r} is latched and computed; rename one.", self.rule.name)
+                if latch.name in earlier:
+                    raise latch.span.error(f"{latch.name!r} is latched in two phases; rename one.", self.rule.name)
+            earlier |= {s.name for s in self.latches[run, layer]}
 
     def _broadcast(self, name: str, text: str) -> Statement:
         span = Span(f"broadcast {name}", text := text.strip(), 0, 0)
@@ -135,15 +184,20 @@ class Texts:
     # -- plasticity ------------------------------------------------------------------------------------------------
 
     def _read_plasticity(self) -> list[PlasticText]:
-        found = [p for phase, part in self.phases.items() for key in part.plasticity for p in self._plastic(phase, key)]
-        if not found:
+        found = []
+        for phase, part in self.rule.all_phases().items():
+            texts = [text for key in part.plasticity for text in self._plastic(phase, part, key)]
+            for run, layer in self.turns.items():
+                if self.parts[run][0] == phase:
+                    found += [replace(text, phase=run, layer=layer) for text in texts]
+        if not any(part.plasticity for part in self.rule.all_phases().values()):
             raise Span("plasticity", "", 0, 0).error("nothing learns; give plasticity for a pathway.", self.rule.name)
         return found
 
-    def _plastic(self, phase: str, key: str) -> list[PlasticText]:
+    def _plastic(self, phase: str, part: Phase, key: str) -> list[PlasticText]:
         """The plasticity of a key, and of the bias that learns along with it unless it has a text of its own."""
-        given = self.phases[phase].plasticity
-        text, title = str(given[key]), f"plasticity of {key}" + (f" in phase {phase}" if len(self.phases) > 1 else "")
+        given, several = part.plasticity, len(self.rule.all_phases()) > 1
+        text, title = str(given[key]), f"plasticity of {key}" + (f" in phase {phase}" if several else "")
         owners = {p.bias: name for name, p in self.pathways.items() if p.bias}
         span = Span(title, text.strip().splitlines()[0] if text.strip() else "", 0, 0)
         if key not in self.rule.pathways and key not in owners:
@@ -151,9 +205,9 @@ class Texts:
             raise span.error(f"there is no pathway {key!r}; this rule has {known}.", self.rule.name)
         pathway = owners.get(key, key)
         weights = self.pathways[pathway].weights
-        if isinstance(weights, Tied):
+        if isinstance(weights, Tied) and not weights.at_start:
             raise span.error(f"{key} is tied to {weights.of} and cannot learn by itself.", self.rule.name)
-        if not any(self.calls(pathway, kind) for kind in self.defaults):
+        if pathway not in self.called:
             raise span.error(
                 f"no cell calls {pathway}, so it has no synapses; write {pathway}(signal_"
                 f"{self.pathways[pathway].source}) in an equation.",
@@ -161,10 +215,10 @@ class Texts:
             )
         expr, states, line = self._plasticity_text(title, text)
         if key != pathway:
-            return [PlasticText(phase, pathway, True, expr.rewrite(_without_pre), (), line)]
-        found, bias = [PlasticText(phase, pathway, False, expr, states, line)], self.pathways[pathway].bias
+            return [PlasticText(phase, pathway, True, expr.rewrite(_without_pre), (), line, None)]
+        found, bias = [PlasticText(phase, pathway, False, expr, states, line, None)], self.pathways[pathway].bias
         if bias and bias not in given and not states and not expr.names("weight"):
-            found.append(PlasticText(phase, pathway, True, expr.rewrite(_without_pre), (), line))
+            found.append(PlasticText(phase, pathway, True, expr.rewrite(_without_pre), (), line, None))
         return found
 
     def _plasticity_text(self, title: str, text: str) -> tuple[Expr, tuple[State, ...], str]:
@@ -192,7 +246,7 @@ class Texts:
         """Resolve the names of a synapse: locality is checked here."""
 
         def resolve(node: Expr) -> Expr:
-            if node.kind == "path" or (node.kind == "call" and node.value in ("f", "df", "sum")):
+            if node.kind == "path" or (node.kind == "call" and node.value in ("f", "df", "inv", "sum")):
                 raise node.span.error(
                     "a synapse has no pathways and no f; compute this in a cell and name it with _post or _pre.",
                     self.rule.name,
@@ -218,6 +272,20 @@ class Texts:
             )
 
         return expr.rewrite(resolve)
+
+
+def _suits(rule: Rule, network: Network) -> None:
+    """Raises InputError for a network that the rule says it is not for."""
+    if rule.nets.chain and not network.is_chain():
+        raise InputError(
+            f"{rule.name} inverts one layer at a time, so it needs a chain of layers; this network is {network}. "
+            "feedback_alignment, direct_feedback_alignment and difference_target_propagation take skip connections."
+        )
+    if rule.nets.scalar and network.sizes[-1] != 1:
+        raise InputError(
+            f"{rule.name} broadcasts one signed error, so it needs one output unit; this network is {network}. "
+            "For classes, train one network per class."
+        )
 
 
 def _without_pre(node: Expr) -> Expr:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from neurolearn.network import Network
-from neurolearn.program import Weight
-from neurolearn.rule import TIES, Pathway, Tied
+from neurolearn.layers import Layers
+from neurolearn.program import Derivation, Weight
+from neurolearn.rule import SAME_SYNAPSE, Pathway, Tied
 
 
 class Wiring:
     """Weights come into being when an edge is asked for."""
 
-    def __init__(self, network: Network, pathways: Mapping[str, Pathway]):
-        self.network, self.pathways = network, pathways
+    def __init__(self, layers: Layers, pathways: Mapping[str, Pathway]):
+        self.layers, self.network, self.pathways = layers, layers.network, pathways
         self.weights: dict[str, Weight] = {}
 
     def edges(self, pathway: str, layer: int) -> list[tuple[str, int, str | None]]:
         """(kind, source layer, weight name or None) of each edge of a pathway into a layer."""
         source, top = self.pathways[pathway].source, self.network.output
-        if source == "below":
+        if source in ("below", "above") and layer > top:
+            found = []
+        elif source == "below":
             found = [(c.source, c.kind, c.mask) for c in self.network.below(layer)]
         elif source == "above":
             found = [
@@ -29,6 +32,10 @@ class Wiring:
             ]
         elif source == "output":
             found = [(top, "dense", None)] if layer != top else []
+        elif source == "top":
+            found = [(c.source, "dense", None) for c in self.network.below(top)]
+        elif source in self.layers.populations:
+            found = [(self.layers.number(source), "dense", None)]
         else:
             found = [(layer, "dense", None)]
         return [
@@ -39,7 +46,7 @@ class Wiring:
     def bias(self, pathway: str, layer: int) -> str:
         """Name of the bias of a pathway in a layer."""
         name = f"{self.pathways[pathway].bias}_{layer}"
-        self.weights.setdefault(name, Weight(name, pathway, layer, None, (self.network.sizes[layer],)))
+        self.weights.setdefault(name, Weight(name, pathway, layer, None, (self.layers.sizes[layer],)))
         return name
 
     def bias_owner(self, name: str, layer: int) -> str | None:
@@ -48,13 +55,28 @@ class Wiring:
 
     def _matrix(self, pathway: str, layer: int, source: int, mask: np.ndarray | None) -> str:
         name, kind = f"{pathway}_{layer}_{source}", self.pathways[pathway]
-        if name not in self.weights:
-            shape = (self.network.sizes[layer], self.network.sizes[source])
-            if kind.source == "here" and not kind.self_connections:
-                mask = ~np.eye(shape[0], dtype=bool)
-            tie = None
-            if isinstance(kind.weights, Tied):
-                base = self._matrix(kind.weights.of, source, layer, None if mask is None else mask.T)
-                tie = (base, TIES[kind.weights.how])
-            self.weights[name] = Weight(name, pathway, layer, source, shape, tie, mask)
+        if name in self.weights:
+            return name
+        shape = (self.layers.sizes[layer], self.layers.sizes[source])
+        if kind.source == "here" and not kind.self_connections:
+            mask = ~np.eye(shape[0], dtype=bool)
+        sign = self.network.polarity(layer)[:, None] if kind.coherent and source else None
+        weight = Weight(name, pathway, layer, source, shape, mask=mask, sign=sign)
+        if isinstance(kind.weights, Tied):
+            weight = self._follow(weight, kind.weights)
+        self.weights[name] = weight
         return name
+
+    def _follow(self, weight: Weight, tied: Tied) -> Weight:
+        """The same weight, tied."""
+        mask = None if weight.mask is None else weight.mask.T
+        if "path" in tied.how:
+            of = tuple(self._matrix(tied.of, k, k - 1, None) for k in range(weight.target + 1, weight.source + 1))
+        else:
+            of = (self._matrix(tied.of, weight.source, weight.target, mask),)
+        if tied.how in SAME_SYNAPSE and not tied.at_start:
+            return replace(weight, tie=(of[0], SAME_SYNAPSE[tied.how]), how=tied.how)
+        derivation = Derivation(tied.how, of, tied.damping)
+        if tied.at_start:
+            return replace(weight, start=derivation, how=tied.how)
+        return replace(weight, derived=derivation, how=tied.how, mask=None)

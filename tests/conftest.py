@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 from pathlib import Path
@@ -38,3 +39,8 @@ TEACHER = np.eye(3)[[0, 2]]
 def near(u: np.ndarray, v: np.ndarray) -> float:
     """How far u is from v, relative to v."""
     return float(np.linalg.norm(np.subtract(u, v)) / np.linalg.norm(v))
+
+
+def pytest_collection_finish(session) -> None:
+    """What is imported by now is no garbage; Brian2 collects twice in every run, and would walk through it each time."""
+    gc.freeze()

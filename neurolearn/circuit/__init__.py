@@ -64,9 +64,11 @@ def make(
     target: str = "numpy",
 ) -> Circuit:
     """``build`` from a Program, its weights and what ``streams.given`` gives it."""
+    from neurolearn import ties
     from neurolearn.circuit import cells, rate, spiking
     from neurolearn.circuit.built import execute
 
+    weights = ties.complete(program, weights)
     if kind not in KINDS:
         raise InputError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}.")
     if placement not in PLACEMENTS or (placement == "cells" and kind == "rate"):

@@ -21,8 +21,9 @@ def brian_text(expr: Expr, leaf: Callable[[Expr], str], activation: Activation |
             return f"({args[0]} {expr.kind} {args[1]})"
         case "call" if expr.value == "where":
             return f"(int({args[0]})*{args[1]} + (1 - int({args[0]}))*{args[2]})"
-        case "call" if expr.value in ("f", "df"):
-            return (activation.brian if expr.value == "f" else activation.brian_slope).format(u=args[0])
+        case "call" if expr.value in ("f", "df", "inv"):
+            templates = {"f": activation.brian, "df": activation.brian_slope, "inv": activation.brian_inverse}
+            return templates[expr.value].format(u=args[0])
         case "call":
             return f"{expr.value}({args[0]})"
     return leaf(expr)

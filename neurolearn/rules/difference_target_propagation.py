@@ -1,77 +1,120 @@
-r"""Difference target propagation: layers receive targets through a learned inverse, and learn towards them.
+r"""Difference target propagation: targets through learned inverses, whose own error is taken off.
 
-Learning phase, step $\beta$:
+Learning phase, with a gradient step $\beta$ at the highest hidden layer (the transpose of one layer, $W_L$),
 
-    $\hat h_L = h_L + \beta (t - h_L)$,   $\hat h_l = h_l + g_{l+1}(\hat h_{l+1}) - g_{l+1}(h_{l+1})$,   $g_{l+1}(u) = f(Q_l u)$
+    $\hat h_{L-1} = h_{L-1} + \beta W_L^\top (t - h_L)$,   $\hat h_l = h_l + g_{l+1}(\hat h_{l+1}) - g_{l+1}(h_{l+1})$,   $g_{l+1}(u) = f(Q_l u)$
     $\Delta W_l = f'(a_l) \odot (\hat h_l - h_l)\, h_{l-1}^\top$,   $\Delta W_L = (t - h_L) h_{L-1}^\top$
 
-Noise phase, which learns the inverse from noisy probes $\tilde h_l = h_l(\tilde h_{l-1}) + \sigma \xi$ (all layers at
-once; the noisy signal goes up, the clean answer comes down):
+Noise phase, which learns the inverses from noisy probes $\tilde h_l = h_l(\tilde h_{l-1}) + \sigma \xi$ (all layers at
+once; the noisy signal goes up, the guess comes down):
 
     $\Delta Q_l = f'(Q_l h_{l+1}) \odot (\tilde h_l - f(Q_l h_{l+1}))\, h_{l+1}^\top$,   $h_{l+1} = f(W_{l+1} \tilde h_l + b_{l+1})$
 
-Here the top inverse is learned like every other and the target at the output is a small step; Lee et al. take a
-gradient step there instead, which would need $W_L^\top$. Steps are per sample, without a factor 2.
-
-First order in $\beta$, the rule follows the product of the *decoders'* Jacobians, not the gradient (``decoders``).
-Source: Lee, Zhang, Fischer and Bengio 2015, arXiv:1412.7525; Bartunov et al. 2018, arXiv:1807.04587.
+To first order in $\beta$ the rule follows the product of the *decoders'* Jacobians, not the gradient; in the highest
+hidden layer it is backpropagation times $\beta$, whatever the decoders. ``dtp_learned_top`` learns the inverse of the
+output layer as well and takes a small step there, $\hat h_L = h_L + \beta (t - h_L)$ (the DTP of Meulemans et al. 2020), so
+that no weight is transported. Over skip connections one decoder hears all layers above. Steps are per sample, without a
+factor 2. Source: Lee, Zhang, Fischer and Bengio 2015, arXiv:1412.7525; Bartunov et al. 2018, arXiv:1807.04587.
 """
 
 import numpy as np
 
-from neurolearn.rule import Limit, Normal, Pathway, Phase, Rule
+from neurolearn import chain
+from neurolearn.rule import Limit, Normal, Pathway, Phase, Rule, Tied
 
 
 def decoders(network, weights, x, teacher, constants):
-    r"""Changes to first order in the step: $e_l = f'(Q_l h_{l+1}) \odot Q_l e_{l+1}$, from $e_L = \beta (t - h_L)$.
-
-    Sample by sample in NumPy, chains of tanh units only. Returns {weight: change}.
-    """
-    depth, total = network.output, {}
+    r"""Changes to first order in the step: $e_l = f'(Q_l h_{l+1}) \odot Q_l e_{l+1}$, below $e_{L-1} = \beta W_L^\top (t - h_L)$."""
+    total = chain.Changes(network, len(x))
     for sample, target in zip(x, teacher, strict=True):
-        rates, slopes = [sample], [None]
-        for k in range(1, depth + 1):
-            potential = weights[f"W_{k}_{k - 1}"] @ rates[-1] + weights[f"b_{k}"]
-            rates.append(np.tanh(potential) if k < depth else potential)
-            slopes.append(1 - np.tanh(potential) ** 2 if k < depth else np.ones_like(potential))
-        error = constants["step"] * (target - rates[-1])
-        for k in range(depth, 0, -1):
-            post = slopes[k] * error / (constants["step"] if k == depth else 1)
-            total[f"W_{k}_{k - 1}"] = total.get(f"W_{k}_{k - 1}", 0) + np.outer(post, rates[k - 1]) / len(x)
-            total[f"b_{k}"] = total.get(f"b_{k}", 0) + post / len(x)
-            if k > 1:
-                feedback = weights[f"Q_{k - 1}_{k}"]
-                error = (1 - np.tanh(feedback @ rates[k]) ** 2) * (feedback @ error)
-    return total
+        net, depth = chain.forward(network, weights, sample), network.output
+        error = target - net.rates[depth]
+        total.add(depth, error, net)
+        for k in range(depth - 1, 0, -1):
+            if k == depth - 1:
+                error = constants["step"] * weights[f"W_{depth}_{k}"].T @ error
+            else:
+                feedback = weights[f"Q_{k}_{k + 1}"]
+                error = net.df(feedback @ net.rates[k + 1]) * (feedback @ error)
+            total.add(k, net.slopes[k] * error, net)
+    return total.mean()
 
+
+def decoders_to_the_top(network, weights, x, teacher, constants):
+    r"""The same with a decoder from the output, $e_L = \beta (t - h_L)$."""
+    total = chain.Changes(network, len(x))
+    for sample, target in zip(x, teacher, strict=True):
+        net, depth = chain.forward(network, weights, sample), network.output
+        error = target - net.rates[depth]
+        total.add(depth, error, net)
+        error = constants["step"] * error
+        for k in range(depth - 1, 0, -1):
+            feedback = weights[f"Q_{k}_{k + 1}"]
+            error = net.df(feedback @ net.rates[k + 1]) * (feedback @ error)
+            total.add(k, net.slopes[k] * error, net)
+    return total.mean()
+
+
+GUESS = """
+    guess = f(Q(rate_above))
+    guess_slope = df(Q(rate_above))
+"""
+PROBE = """
+    potential = W(probe_below) + b
+    probe = rate + sigma*noise
+"""
+TARGET = """
+    target = rate + f(Q(target_above)) - f(Q(rate_above))
+    mismatch = slope * (target - rate)
+"""
 
 difference_target_propagation = Rule(
     name="difference_target_propagation",
     reference="Lee et al. 2015, arXiv:1412.7525",
+    pathways={"Q": Pathway("above", Normal(0.8)), "T": Pathway("above", Tied("W", "transpose"))},
+    constants={"step": 0.5, "sigma": 0.3},
+    phases={
+        "inverse": Phase(
+            input="probe = rate",
+            hidden=PROBE + GUESS,
+            last=PROBE,
+            output="potential = W(probe_below) + b",
+            plasticity={"Q": "guess_slope_post * (probe_post - guess_post) * rate_pre"},
+        )
+    },
+    hidden=TARGET,
+    last="""
+        target = rate + step*T(error_above)
+        mismatch = slope * (target - rate)
+    """,
+    output="""
+        error = teacher - rate
+        mismatch = error
+    """,
+    plasticity={"W": "mismatch_post * rate_pre"},
+    limit=Limit("step", equals=decoders, order=1),
+    own=decoders,
+)
+
+dtp_learned_top = Rule(
+    name="dtp_learned_top",
+    reference="Meulemans et al. 2020, arXiv:2006.14331",
     pathways={"Q": Pathway("above", Normal(0.8))},
     constants={"step": 0.5, "sigma": 0.3},
     phases={
         "inverse": Phase(
             input="probe = rate",
-            hidden="""
-                potential = W(probe_below) + b
-                probe = rate + sigma*noise
-                guess = f(Q(rate_above))
-                guess_slope = df(Q(rate_above))
-            """,
+            hidden=PROBE + GUESS,
             output="potential = W(probe_below) + b",
             plasticity={"Q": "guess_slope_post * (probe_post - guess_post) * rate_pre"},
         )
     },
-    hidden="""
-        target = rate + f(Q(target_above)) - f(Q(rate_above))
-        mismatch = slope * (target - rate)
-    """,
+    hidden=TARGET,
     output="""
         target = rate + step*(teacher - rate)
         mismatch = teacher - rate
     """,
     plasticity={"W": "mismatch_post * rate_pre"},
-    limit=Limit("step", equals=decoders, order=1),
-    own=decoders,
+    limit=Limit("step", equals=decoders_to_the_top, order=1),
+    own=decoders_to_the_top,
 )

@@ -10,7 +10,7 @@ from neurolearn.equations import COMPARISONS, OPERATORS, Expr
 from neurolearn.program import Compartment, Program
 
 CALLS = {"exp": "torch.exp", "log": "torch.log", "sqrt": "torch.sqrt", "abs": "torch.abs", "tanh": "torch.tanh"}
-OF_ACTIVATIONS = frozenset("exp log log1p sqrt rsqrt abs tanh asinh sigmoid logaddexp where".split())
+OF_ACTIVATIONS = frozenset("exp expm1 log log1p sqrt rsqrt abs tanh atanh sinh asinh sigmoid logaddexp where".split())
 BINDING = {"+": 1, "-": 1, "neg": 2, "*": 3, "/": 3, "**": 4}
 
 
@@ -47,8 +47,8 @@ def _call(expr: Expr, leaf, activation) -> str:
         return f"torch.where({args[0]}, {args[1]}, {args[2]})"
     if expr.value == "softmax":
         return f"torch.softmax({args[0]}, dim=1)"
-    if expr.value in ("f", "df"):
-        template = activation.torch if expr.value == "f" else activation.torch_slope
+    if expr.value in ("f", "df", "inv"):
+        template = template_of(activation, expr.value)
         inner = args[0] if expr.args[0].kind == "name" else f"({args[0]})"
         return (
             f"({template.format(u=inner)})"
@@ -56,6 +56,11 @@ def _call(expr: Expr, leaf, activation) -> str:
             else template.format(u=inner)
         )
     return f"{CALLS[expr.value]}({args[0]})"
+
+
+def template_of(activation: Activation, function: str) -> str:
+    """Torch text of f, df or inv."""
+    return {"f": activation.torch, "df": activation.torch_slope, "inv": activation.torch_inverse}[function]
 
 
 def _varies(expr: Expr, leaf) -> bool:

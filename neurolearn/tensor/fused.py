@@ -14,7 +14,7 @@ from neurolearn.errors import InputError
 from neurolearn.program import Compartment, Node, Path, Plastic, Program
 from neurolearn.tensor import plasticity
 from neurolearn.tensor.buffers import ONE, Buffers, product_of, scaled, simple, sum_of
-from neurolearn.tensor.emit import activation_value
+from neurolearn.tensor.emit import activation_value, template_of
 from neurolearn.tensor.reference import Reference
 
 Part = tuple[float, Expr, Expr, Expr]  # number * post (x) pre * weight, ONE where a factor is absent
@@ -123,9 +123,8 @@ class _Fused:
         activation = self.program.cells[k].activation
 
         def leaf(node: Expr) -> Expr:
-            if node.kind == "call" and node.value in ("f", "df"):
-                template = activation.torch if node.value == "f" else activation.torch_slope
-                return activation_value(template, node.args[0]).rewrite(simple)
+            if node.kind == "call" and node.value in ("f", "df", "inv"):
+                return activation_value(template_of(activation, node.value), node.args[0]).rewrite(simple)
             return self._named(k, node.value, phase) if node.kind == "name" else simple(node)
 
         return expr.rewrite(leaf)

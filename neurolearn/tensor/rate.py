@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from neurolearn import ties
 from neurolearn.errors import InputError
-from neurolearn.program import Program
+from neurolearn.program import Derivation, Program
 from neurolearn.tensor import compile, fused, reference
 
 KINDS = {"reference": reference, "fused": fused}
@@ -35,7 +36,9 @@ class RateProgram:
             raise InputError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}.")
         self.program, self.kind, self.dtype, self.device = program, kind, dtype, device
         self.source = KINDS[kind].source(program) if kind == "reference" else fused.source(program, batch)
+        weights = ties.complete(program, weights)
         self.weight = {w.name: self._tensor(weights[w.name]) for w in program.free()}
+        self.signs = {w.name: self._tensor(w.sign) for w in program.free() if w.sign is not None}
         self.weight |= {f"mask_{w.name}": self._tensor(w.mask) for w in program.free() if w.mask is not None}
         title = f"{program.name}:tensor.rate {kind} {program.network}"
         if kind == "reference":
@@ -66,13 +69,21 @@ class RateProgram:
 
     @torch.no_grad()
     def step(self, given: Mapping[str, np.ndarray], rate: float | Mapping[str, float]) -> None:
-        """Add rate * change to every plastic weight, in place. rate: one number, or one per pathway or bias name."""
+        """Add rate * change to every plastic weight, in place. rate: one number, or one per pathway or bias name.
+
+        Then weights with a sign that they must keep are cut off at 0, and those that follow others do so.
+        """
         rates = {name: self._rate(name, rate) for name in self.program.plastic_weights()}
         if self.kind == "fused":
             self._step(self.load(given), rates)
-            return
-        for name, change in self._changes(self.load(given), self.weight).items():
-            self.weight[name].add_(change, alpha=rates[name])
+        else:
+            for name, change in self._changes(self.load(given), self.weight).items():
+                self.weight[name].add_(change, alpha=rates[name])
+        for name, sign in self.signs.items():
+            weight = self.weight[name]
+            weight.copy_(torch.where(sign * weight < 0, 0, weight))
+        for w in self.program.derived():
+            self.weight[w.name].copy_(derived(w.derived, self.weight))
 
     def _rate(self, name: str, rate) -> float:
         if not isinstance(rate, Mapping):
@@ -82,3 +93,23 @@ class RateProgram:
     def numpy(self) -> dict[str, np.ndarray]:
         """The weights as float64 arrays."""
         return {w.name: self.weight[w.name].cpu().numpy().astype(float) for w in self.program.free()}
+
+
+def derived(derivation: Derivation, weight: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """``ties.derive`` on the device."""
+    matrices = [weight[name] for name in derivation.of]
+    first, sign = matrices[0], -1.0 if derivation.how.startswith("negated") else 1.0
+    match derivation.how:
+        case "pseudo-inverse" if derivation.damping:
+            damped = first @ first.T + derivation.damping * torch.eye(len(first), dtype=first.dtype, device=first.device)
+            return torch.linalg.solve(damped, first).T
+        case "pseudo-inverse" if first.shape[0] == first.shape[1]:
+            inverse, singular = torch.linalg.inv_ex(first)
+            return torch.linalg.pinv(first) if singular else inverse
+        case "pseudo-inverse":
+            return torch.linalg.pinv(first)
+        case "sign":
+            return first.sign().T * first.abs().mean()
+    for matrix in matrices[1:]:
+        first = matrix @ first
+    return sign * first.T

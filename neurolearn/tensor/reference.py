@@ -34,7 +34,8 @@ class Reference:
         for name, value in {**program.constants, **program.times}.items():
             self._put(f"{name} = {value!r}", "constant" if name in program.constants else "in synaptic time constants")
         for w in program.free():
-            self._put(f"{w.name} = weight[{w.name!r}]", f"(to, from) {w.shape}")
+            how = f", {w.how} of {', '.join(w.derived.of)}" if w.derived else ""
+            self._put(f"{w.name} = weight[{w.name!r}]", f"(to, from) {w.shape}{how}")
         for k, cell in enumerate(program.cells):
             for name in cell.externals:
                 self._put(f"{name}_{k} = given['{name}_{k}']", cell.title)

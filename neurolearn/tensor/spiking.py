@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from neurolearn import ties
 from neurolearn.errors import InputError
 from neurolearn.program import Program
 from neurolearn.tensor import compile, plasticity
@@ -103,6 +104,7 @@ class SpikingProgram:
         self._signals = {p: compile.function(self.source, f"signals_{p}", title) for p in program.phases}
         self._traces = compile.function(self.source, "traces", title)
         self._changes = compile.function(self.source, "changes", title)
+        weights = ties.complete(program, weights)
         self.weight = {w.name: self._tensor(weights[w.name]) for w in program.free()}
         self.weight |= {f"mask_{w.name}": self._tensor(w.mask) for w in program.free() if w.mask is not None}
         self.activity = Activity()
