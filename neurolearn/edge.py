@@ -16,6 +16,7 @@ from neurolearn.rule import Rule
 RATE, SPIKES, RATE_LIMIT, LIMIT = "circuit.rate=tensor.rate", "circuit.spiking=tensor.spiking", "spiking->rate", "limit"
 
 
+FULL_BATCH = 32
 VANISHING = 1e-6  # of the largest change of the rule: below it there is nothing to compare
 
 
@@ -53,26 +54,33 @@ class Setting:
     activation: str = "tanh"
     seed: int = 1
     batch: int = 4
+    signed: bool = False
 
     def network(self) -> Network:
         """The net: a chain with squared error."""
-        return mlp(self.sizes, self.activation)
+        return mlp(self.sizes, self.activation, signed=self.signed)
 
     def batch_of(self, copies: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """(x, teacher) drawn from the seed; the whole batch ``copies`` times."""
         rng = streams.stream(self.seed, "verify")
         x = rng.random((self.batch, self.sizes[0]))
         teacher = np.eye(self.sizes[-1])[rng.integers(0, self.sizes[-1], self.batch)]
+        if self.sizes[-1] == 1:
+            teacher = rng.standard_normal((self.batch, 1))
         return np.tile(x, (copies, 1)), np.tile(teacher, (copies, 1))
 
 
-DEFAULT = (Setting(),)
-FULL = tuple(
-    Setting(sizes, activation, seed, batch=32)
-    for sizes in ((12, 10, 8, 4), (9, 12, 10, 7, 5))
-    for activation in ("tanh", "relu")
-    for seed in (1, 2)
-)
+def settings(rule: Rule, full: bool = False) -> tuple[Setting, ...]:
+    """The nets of a rule: its smallest, or with ``full`` all its shapes and activations with two seeds each."""
+    nets = rule.nets
+    if not full:
+        return (Setting(nets.shapes[0], nets.activations[0], signed=nets.signed),)
+    return tuple(
+        Setting(sizes, activation, seed, batch=FULL_BATCH, signed=nets.signed)
+        for sizes in nets.shapes
+        for activation in nets.activations
+        for seed in (1, 2)
+    )
 
 
 def flip(program: Program) -> Program:

@@ -8,7 +8,19 @@ import numpy as np
 
 from neurolearn.changes import default_timing, fit_rates
 from neurolearn.compare import angle, norm_ratio, relative_error
-from neurolearn.edge import DEFAULT, FULL, LIMIT, RATE, RATE_LIMIT, SPIKES, Edge, Setting, algebra, case, rows
+from neurolearn.edge import (
+    FULL_BATCH,
+    LIMIT,
+    RATE,
+    RATE_LIMIT,
+    SPIKES,
+    Edge,
+    Setting,
+    algebra,
+    case,
+    rows,
+    settings,
+)
 from neurolearn.limits import limit_edge
 from neurolearn.rule import Rule
 from neurolearn.timing import Timing
@@ -34,12 +46,11 @@ def verify(
 
 def measurements(full: bool) -> list[tuple[str, Callable]]:
     """(edge, function of (rule, sabotage)) in their order."""
-    settings = FULL if full else DEFAULT
     return [
-        (RATE, lambda rule, bad: [e for s in settings for e in rate_edge(rule, s, bad)]),
-        (SPIKES, lambda rule, bad: [e for s in settings for e in spike_edge(rule, s, bad)]),
-        (RATE_LIMIT, lambda rule, bad: list(rate_limit_edge(rule, DEFAULT[0], bad))),
-        (LIMIT, lambda rule, bad: list(limit_edge(rule, DEFAULT[0], bad))),
+        (RATE, lambda rule, bad: [e for s in settings(rule, full) for e in rate_edge(rule, s, bad)]),
+        (SPIKES, lambda rule, bad: [e for s in settings(rule, full) for e in spike_edge(rule, s, bad)]),
+        (RATE_LIMIT, lambda rule, bad: list(rate_limit_edge(rule, settings(rule)[0], bad))),
+        (LIMIT, lambda rule, bad: list(limit_edge(rule, settings(rule)[0], bad))),
     ]
 
 
@@ -91,13 +102,14 @@ def spike_edge(rule: Rule, setting: Setting, sabotage: bool = False, steps: int 
     ours, trains, activity = circuit.changes(), circuit.spikes(), simulation.activity
     unequal = sum(int((trains[n] != activity.trains[n]).sum()) for n in trains)
     note = f"{activity.spikes} spikes, {activity.active:.0%} of cells active"
-    enough = 1e5 if setting.batch > DEFAULT[0].batch else 1e4
+    enough = 1e5 if setting.batch >= FULL_BATCH else 1e4
     if activity.spikes < enough or not 0.05 <= activity.active <= 0.95:
         note = f"void: {note}; the edge counts with {enough:.0e} spikes and 5-95 % of cells"
     place = (rule.name, f"{setting.network()} seed {setting.seed}", SPIKES, "all", "all")
     yield Edge(*place, "unequal bins", unequal, 0, float(activity.spikes), note)
     apart = max(float(np.abs(potentials[n] - v).max()) for n, v in simulation.final.potentials().items())
-    yield Edge(*place, "potential", apart, 1e-12 * max(1.0, steps / 1500), float(activity.spikes), note)
+    rounding = 1e-12 * steps * len(program.phases) / 1000  # every step rounds the drive and the potential once
+    yield Edge(*place, "potential", apart, rounding, float(activity.spikes), note)
     yield from rows(
         rule,
         setting,
@@ -152,8 +164,9 @@ def rate_limit_edge(rule: Rule, setting: Setting, sabotage: bool = False, steps:
     )
 
 
-def slopes(rule: Rule, sabotage: bool = False, setting: Setting = DEFAULT[0]) -> Iterator[Edge]:
+def slopes(rule: Rule, sabotage: bool = False) -> Iterator[Edge]:
     """How the error of spikes falls with averaging time: slope -1 (regular input) and -1/2 (Poisson)."""
+    setting = settings(rule)[0]
     for encoding, slope, tolerance in (("regular", -1.0, 0.2), ("poisson", -0.5, 0.15)):
         errors = error_curve(rule, setting, SLOPE_STEPS, sabotage, encoding)
         fitted = float(np.polyfit(np.log(SLOPE_STEPS), np.log(errors), 1)[0])
