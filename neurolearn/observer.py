@@ -1,8 +1,9 @@
 r"""What an observer of a network sees and no rule may use: its gradient, by autograd over a forward pass of its own.
 
 Written from the Network alone, with nothing of the language or of what it becomes, so that rules can be held against
-it. Potentials are $u_k = b_k + \sum_j W_{kj} r_j$ over the connections into layer k; rates are $r_k = f(u_k)$ in hidden
-layers and, at the output, $u_L$ (squared loss) or softmax$(u_L)$ (cross-entropy).
+it. Potentials are $u_k = b_k + \sum_j W_{kj} r_j$ over the connections into layer k; rates are $r_k = s_k f(u_k)$ in hidden
+layers, where $s_k$ is the polarity (1, or -1 for the second half of a layer of a signed network), and, at the output,
+$u_L$ (squared loss) or softmax$(u_L)$ (cross-entropy).
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _potential(network: Network, weights: dict[str, torch.Tensor], x: torch.Tens
                     matrix = matrix * torch.as_tensor(np.asarray(edge.mask), dtype=matrix.dtype)
                 source = functional.linear(source, matrix)
             potential = potential + source
-        rates.append(activation(potential))
+        rates.append(torch.as_tensor(network.polarity(layer)) * activation(potential))
     return potential
 
 

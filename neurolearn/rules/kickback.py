@@ -12,7 +12,30 @@ synapse that it runs back along: retrograde, no weight is needed elsewhere. The 
 For classes: one network per class. Source: Balduzzi, Vanchinathan and Buhmann 2015, arXiv:1411.6191.
 """
 
-from neurolearn.rule import Nets, Normal, Pathway, Rule, Tied
+import numpy as np
+
+from neurolearn import chain
+from neurolearn.rule import Identity, Nets, Normal, Pathway, Rule, Tied
+
+
+def truncated(network, weights, x, teacher, constants, reach=1):
+    r"""$\beta\, g_j h_i$ times the sum over the paths that leave unit j, each followed for at most ``reach`` layers.
+
+    A path of layers $l \dots m$ counts $\prod_k g_k w_k$, ends at the output or after ``reach`` steps, and is worth 1 from
+    there on. Reach 1 is kickback, the depth of the network is the gradient, and 0 a mere broadcast of $\beta$.
+    """
+    total = chain.Changes(network, len(x))
+    for sample, target in zip(x, teacher, strict=True):
+        net, depth = chain.forward(network, weights, sample), network.output
+        error = np.sum(target - net.rates[depth])
+        for layer in range(1, depth + 1):
+            end = min(layer + reach, depth)
+            influence = np.ones(network.sizes[end])
+            for k in range(end, layer, -1):
+                influence = weights[f"W_{k}_{k - 1}"].T @ (net.slopes[k] * influence)
+            total.add(layer, error * net.slopes[layer] * influence, net)
+    return total.mean()
+
 
 kickback = Rule(
     name="kickback",
@@ -25,7 +48,7 @@ kickback = Rule(
     hidden="credit = slope * K(slope_above)",
     output="credit = slope",
     plasticity={"W": "modulator * credit_post * rate_pre"},
-    nets=Nets(
-        shapes=((12, 10, 8, 1), (9, 12, 10, 7, 1)), activations=("softplus", "relu"), signed=True, scalar=True
-    ),
+    nets=Nets(shapes=((12, 10, 8, 1), (9, 12, 10, 7, 1)), activations=("softplus", "relu"), signed=True, scalar=True),
+    limit=Identity(equals=truncated, tolerance=1e-12),  # the same real-number algebra: rounding only
+    own=truncated,
 )
