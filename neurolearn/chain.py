@@ -19,6 +19,14 @@ FUNCTIONS: dict[str, tuple[Callable, Callable]] = {
     "softplus": (lambda u: np.logaddexp(u, 0), lambda u: 1 / (1 + np.exp(-u))),
 }
 
+INVERSES: dict[str, Callable] = {
+    "linear": lambda r: r,
+    "leaky_relu": lambda r: np.where(r > 0, r, 10 * r),
+    "tanh": np.arctanh,
+    "asinh": np.sinh,
+    "softplus": lambda r: np.log(np.expm1(r)),
+}
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -34,7 +42,9 @@ class Pass:
 def forward(network: Network, weights: Mapping[str, np.ndarray], sample: np.ndarray) -> Pass:
     """The pass of one sample, (inputs,). Raises InputError for a network that is no chain, or an unknown activation."""
     if not network.is_chain() or network.activation.name not in FUNCTIONS:
-        raise InputError(f"there is no closed form here for {network}; it is known for chains of {', '.join(FUNCTIONS)}.")
+        raise InputError(
+            f"there is no closed form here for {network}; it is known for chains of {', '.join(FUNCTIONS)}."
+        )
     (f, df), top = FUNCTIONS[network.activation.name], network.output
     rates, potentials, slopes = [np.asarray(sample, float)], [None], [None]
     for k in range(1, top + 1):

@@ -2,7 +2,8 @@ r"""Difference target propagation: targets through learned inverses, whose own e
 
 Learning phase, with a gradient step $\beta$ at the highest hidden layer (the transpose of one layer, $W_L$),
 
-    $\hat h_{L-1} = h_{L-1} + \beta W_L^\top (t - h_L)$,   $\hat h_l = h_l + g_{l+1}(\hat h_{l+1}) - g_{l+1}(h_{l+1})$,   $g_{l+1}(u) = f(Q_l u)$
+    $\hat h_{L-1} = h_{L-1} + \beta W_L^\top (t - h_L)$
+    $\hat h_l = h_l + g_{l+1}(\hat h_{l+1}) - g_{l+1}(h_{l+1})$,   $g_{l+1}(u) = f(Q_l u)$
     $\Delta W_l = f'(a_l) \odot (\hat h_l - h_l)\, h_{l-1}^\top$,   $\Delta W_L = (t - h_L) h_{L-1}^\top$
 
 Noise phase, which learns the inverses from noisy probes $\tilde h_l = h_l(\tilde h_{l-1}) + \sigma \xi$ (all layers at
@@ -13,11 +14,13 @@ once; the noisy signal goes up, the guess comes down):
 To first order in $\beta$ the rule follows the product of the *decoders'* Jacobians, not the gradient; in the highest
 hidden layer it is backpropagation times $\beta$, whatever the decoders. ``dtp_learned_top`` learns the inverse of the
 output layer as well and takes a small step there, $\hat h_L = h_L + \beta (t - h_L)$ (the DTP of Meulemans et al. 2020), so
-that no weight is transported. Over skip connections one decoder hears all layers above. Steps are per sample, without a
+that no weight is transported. Below a layer whose step is the linear map $J_{l+1}^\top$ it would be backpropagation; with
+decoders that are exact inverses it is target propagation; and where the top target is the rate, every target is the
+rate, whatever the decoders. Where the probes have covariance C (means included) and layer l + 1 is linear, the decoder
+that is learned is $C W^\top (W C W^\top)^{-1}$: the inverse of an invertible W, but the pseudo-inverse only for white
+probes. Over skip connections one decoder hears all layers above. Steps are per sample, without a
 factor 2. Source: Lee, Zhang, Fischer and Bengio 2015, arXiv:1412.7525; Bartunov et al. 2018, arXiv:1807.04587.
 """
-
-import numpy as np
 
 from neurolearn import chain
 from neurolearn.rule import Limit, Normal, Pathway, Phase, Rule, Tied

@@ -7,9 +7,12 @@ With $g_l(u) = W_l^{-1}(f^{-1}(u) - b_l)$, $D_l = \mathrm{diag} f'(a_l)$ and the
 is the published form, ``gait_prop_published``. To first order in $\gamma$ the error of a layer is $W^{-1} D$ times that
 of the layer above, where backpropagation has $W^\top D$: the two agree for orthogonal W. Published with
 $\gamma = 10^{-3}$; as the perturbation shrinks like $\gamma^{L-l}$ on its way down, four hidden layers leave the lowest
-one nothing but rounding. ``gait_prop`` is the per-layer difference, which has the same first order and no such powers:
+one nothing but rounding. (With a linear or softmax output, as here, the highest hidden layer is exact and those below
+are off by order 2 in $\gamma$.) ``gait_prop`` is the per-layer difference, which has the same limit, with order 1, and no
+such powers:
 
-    $e_{l-1} = (g_l(h_l + \gamma D_l^2 e_l) - g_l(h_l)) / \gamma = W_l^{-1} (f^{-1}(h_l + \gamma D_l^2 e_l) - a_l) / \gamma$,   $\Delta W_l = D_l e_l h_{l-1}^\top$
+    $e_{l-1} = (g_l(h_l + \gamma D_l^2 e_l) - g_l(h_l)) / \gamma = W_l^{-1} (f^{-1}(h_l + \gamma D_l^2 e_l) - a_l) / \gamma$
+    $\Delta W_l = D_l e_l h_{l-1}^\top$
 
 W is square, or reads only the first units of the layer below (a masked connection): the pseudo-inverse then gives the
 units that are not read, the auxiliary ones, no error, as in the paper's tower. A dense W with fewer rows than columns
@@ -21,12 +24,55 @@ $W \xi$ back through the transpose and hears its own echo again, and on average
 
     $W W^\top W \xi\, \xi^\top - W \odot (1\, (W^\top W \xi \odot \xi)^\top) \to W W^\top W - W \mathrm{diag}(W^\top W)$
 
-It constrains directions and not norms. Steps are per sample. Source: Ahmad, van Gerven and Ambrogioni 2020,
-arXiv:2006.06438.
+It constrains directions and not norms: at its minimum $W^\top W = \mathrm{diag}(d)$, and the pull on a unit is 1/d times
+what backpropagation would have. Steps are per sample. Source: Ahmad, van Gerven and Ambrogioni 2020, arXiv:2006.06438.
 """
 
-from neurolearn.rule import Limit, Pathway, Phase, Rule, Tied
+import numpy as np
+
+from neurolearn import chain
+from neurolearn.rule import Expectation, Limit, Pathway, Phase, Rule, Tied
+from neurolearn.rules.incremental_target_propagation import DECADES
 from neurolearn.rules.target_propagation import FORWARD, SQUARE
+
+
+def inverse_weights(network, weights, x, teacher, constants):
+    r"""Changes as $\gamma$ goes to 0: $e_{l-1} = W_l^+ D_l e_l$, $e_L = t - h_L$, whatever W is."""
+    total = chain.Changes(network, len(x))
+    for sample, label in zip(x, teacher, strict=True):
+        net, depth = chain.forward(network, weights, sample), network.output
+        error = label - net.rates[depth]
+        for k in range(depth, 0, -1):
+            total.add(k, net.slopes[k] * error, net)
+            if k > 1:
+                error = np.linalg.pinv(weights[f"W_{k}_{k - 1}"]) @ (net.slopes[k] * error)
+    return total.mean()
+
+
+def differences(network, weights, x, teacher, constants):
+    r"""The per-layer difference at a finite $\gamma$: $e_{l-1} = W_l^+ (f^{-1}(h_l + \gamma D_l^2 e_l) - a_l) / \gamma$."""
+    gamma, inverse = constants["gamma"], chain.INVERSES[network.activation.name]
+    total = chain.Changes(network, len(x))
+    for sample, label in zip(x, teacher, strict=True):
+        net, depth = chain.forward(network, weights, sample), network.output
+        pull = label - net.rates[depth]
+        total.add(depth, pull, net)
+        for k in range(depth - 1, 0, -1):
+            error = np.linalg.pinv(weights[f"W_{k + 1}_{k}"]) @ pull
+            total.add(k, net.slopes[k] * error, net)
+            pull = (inverse(net.rates[k] + gamma * net.slopes[k] ** 2 * error) - net.potentials[k]) / gamma
+    return total.mean()
+
+
+def straightened(network, weights, x, teacher, constants):
+    r"""The same with what the noise adds on average, $-4\,\mathrm{strength}\; W (W^\top W - \mathrm{diag})$."""
+    changes = differences(network, weights, x, teacher, constants)
+    for k in range(1, network.output + 1):
+        w = weights[f"W_{k}_{k - 1}"]
+        gram = w.T @ w
+        changes[f"W_{k}_{k - 1}"] -= 4 * constants["strength"] * w @ (gram - np.diag(np.diag(gram)))
+    return changes
+
 
 DIFFERENCE = {
     "hidden": """
@@ -50,6 +96,7 @@ gait_prop = Rule(
     **DIFFERENCE,
     nets=SQUARE,
     limit=Limit("gamma", equals="backprop", order=1, set={"W": "orthogonal"}, values=(1e-1, 1e-2, 1e-3, 1e-4)),
+    own=inverse_weights,
 )
 
 gait_prop_published = Rule(
@@ -68,6 +115,8 @@ gait_prop_published = Rule(
     """,
     plasticity={"W": "delta_post * rate_pre"},
     nets=SQUARE,
+    limit=Limit("gamma", equals="backprop", order=2, set={"W": "orthogonal"}, values=DECADES),
+    own=inverse_weights,
 )
 
 gait_prop_orthogonal = Rule(
@@ -90,4 +139,6 @@ gait_prop_orthogonal = Rule(
     },
     **DIFFERENCE,
     nets=SQUARE,
+    limit=Expectation(equals=straightened),
+    own=straightened,
 )

@@ -14,11 +14,34 @@ $z = \tanh(A h_{L-1})$ beside the output, the same in both terms of the differen
     $\hat h_{L-1} = h_{L-1} + f(Q \hat h_L + P z) - f(Q h_L + P z)$
 
 With a linear inverse at the top, targets of all samples there differ in at most C - 1 directions (softmax), and z cancels:
-auxiliary outputs act only through the nonlinearity of that inverse. Steps are per sample. Source: Bartunov et al. 2018,
-arXiv:1807.04587, algorithms 1 and 2.
+auxiliary outputs act only through the nonlinearity of that inverse. With the transpose as a linear inverse the targets
+carry the gradient. Where the rates have covariance C (means included) and layer l + 1 is linear, the inverse that is
+learned is $C W^\top (W (C + \sigma^2 I) W^\top)^{-1}$: for an invertible W, $W^{-1}$ shrunk by $C (C + \sigma^2 I)^{-1}$.
+Steps are per sample. Source: Bartunov et al. 2018, arXiv:1807.04587, algorithms 1 and 2.
 """
 
-from neurolearn.rule import Normal, Pathway, Phase, Population, Rule
+import numpy as np
+
+from neurolearn import chain
+from neurolearn.rule import Identity, Normal, Pathway, Phase, Population, Rule
+
+
+def decoders(network, weights, x, teacher, constants):
+    r"""Changes if decoders were linear around the rates: $e_l = f'(Q_l h_{l+1} + P z) \odot Q_l e_{l+1}$, $e_L = t - h_L$."""
+    total = chain.Changes(network, len(x))
+    for sample, label in zip(x, teacher, strict=True):
+        net, depth = chain.forward(network, weights, sample), network.output
+        error = label - net.rates[depth]
+        total.add(depth, error, net)
+        for k in range(depth - 1, 0, -1):
+            feedback = weights[f"Q_{k}_{k + 1}"]
+            heard = feedback @ net.rates[k + 1]
+            if k == depth - 1 and f"P_{k}_{depth + 1}" in weights:
+                heard = heard + weights[f"P_{k}_{depth + 1}"] @ np.tanh(weights[f"A_{depth + 1}_{k}"] @ net.rates[k])
+            error = net.df(heard) * (feedback @ error)
+            total.add(k, net.slopes[k] * error, net)
+    return total.mean()
+
 
 KEEP = Phase(hidden="latch clean = rate", input="latch clean = rate")
 NOISY = """
@@ -56,6 +79,8 @@ simplified_dtp = Rule(
     hidden=TARGET,
     output=OUTPUT,
     plasticity={"W": "mismatch_post * rate_pre"},
+    limit=Identity(set={"Q": "transpose"}, linear=True, weights=("W",)),
+    own=decoders,
 )
 
 auxiliary_output_sdtp = Rule(
@@ -91,4 +116,6 @@ auxiliary_output_sdtp = Rule(
     """,
     output=OUTPUT,
     plasticity={"W": "mismatch_post * rate_pre"},
+    limit=Identity(set={"Q": "transpose"}, linear=True, weights=("W",)),
+    own=decoders,
 )
