@@ -14,6 +14,7 @@ from neurolearn import data, measured, training
 from neurolearn.changes import REALISATIONS
 from neurolearn.errors import InputError, NeurolearnError
 from neurolearn.network import Network, mlp
+from neurolearn.program import lower
 from neurolearn.rule import Rule
 
 BATCH = 8  # test samples that are taken through the realisations
@@ -59,11 +60,22 @@ def run(options: Options, report: Report | None = None) -> dict:
     report = report or (lambda stage, what, fraction: None)
     dataset = data.load(options.data, seed=options.seed)
     network = options.network(dataset)
+    for rule in options.rules:
+        _check(rule, network)
     options.out.mkdir(parents=True, exist_ok=True)
     result = {"settings": _settings(options, network), "training": [], "rows": [], "notes": [], "files": {}}
     trained = _train(options, network, dataset, result, report)
     _realise(options, network, dataset, trained, result, report)
     return _write(options, result, trained)
+
+
+def _check(rule: Rule, network: Network) -> None:
+    """Raises InputError, before anything is trained, for a rule that is not for this network or has no teacher."""
+    if not any("teacher" in cell.externals for cell in lower(rule, network).cells):
+        raise InputError(
+            f"{rule.name} hears no teacher, so neither accuracy nor backprop says anything about it; "
+            "analysis/information.py judges it by information."
+        )
 
 
 def _settings(options: Options, network: Network) -> dict:

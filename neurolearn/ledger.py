@@ -187,9 +187,15 @@ def _reach(program: Program, start: list[_Place], closed: bool, arriving_held: b
             case _Place() as latched:
                 todo.append(latched)
             case list() as paths:
-                weights |= {path.weight for path in paths if path.weight}
+                weights |= {real for path in paths if path.weight for real in _real(program, path.weight)}
                 todo += [] if arriving_held else _arriving(program, place, closed)
     return weights, seen
+
+
+def _real(program: Program, weight: str) -> tuple[str, ...]:
+    """The weight itself, or those that it is computed from."""
+    derived = program.weights[weight].derived
+    return derived.of if derived else (weight,)
 
 
 def _read_in(program: Program, k: int, name: str) -> tuple[str, ...]:
@@ -204,9 +210,9 @@ def _read_in(program: Program, k: int, name: str) -> tuple[str, ...]:
 
 
 def _transport(program: Program) -> dict[str, str]:
-    own = {w.pathway for w in program.weights.values()}
+    how = {w.pathway: w.how for w in program.weights.values()}
     return {
-        c.pathway: _whose(program, k, path, c.pathway in own)
+        c.pathway: _whose(program, k, path, how.get(c.pathway, "retrograde"))
         for k, cell in enumerate(program.cells)
         for c in cell.compartments
         for path in c.paths
@@ -214,11 +220,21 @@ def _transport(program: Program) -> dict[str, str]:
     }
 
 
-def _whose(program: Program, k: int, path: Path, own: bool) -> str:
-    """Where the weights of a path come from; own: its pathway has weights (tied), else it runs back along others'."""
+def _whose(program: Program, k: int, path: Path, how: str) -> str:
+    """Where the weights of a path come from; how: the name of its tie, if it has one."""
+    weight = program.weights[path.weight]
     if path.reverse:
-        base, sign = program.weights[path.weight].pathway, "" if path.factor > 0 else ", negated"
-        return f"{f'exact{sign} (transpose of {base})' if own else f'retrograde{sign} (along {base})'}, held for ever"
+        sign = "" if path.factor > 0 else ", negated"
+        if how == "retrograde":
+            return f"retrograde{sign} (along {weight.pathway}), held for ever"
+        return f"exact{sign} (transpose of {weight.pathway}), held for ever"
+    if weight.derived or weight.start:
+        made = weight.derived or weight.start
+        kind = {"pseudo-inverse": "inverse", "sign": "sign"}.get(how, "exact")
+        damped = f", damping {made.damping:g}" if made.damping else ""
+        base = program.weights[made.of[0]].pathway
+        when = "held for ever" if weight.derived else "at the start only"
+        return f"{kind} ({how} of {base}{damped}), {when}"
     mine = [p for p in program.plastics if p.weight == path.weight]
     other = [p for p in program.plastics if (p.target, p.source) == (path.source, k) and not p.states]
     theirs = [(p.phase, _swapped(p.expr)) for p in other]

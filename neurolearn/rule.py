@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neurolearn.equations import WHERE
 from neurolearn.errors import InputError, RuleError
+
+if TYPE_CHECKING:
+    from neurolearn.network import Network
 
 SAME_SYNAPSE = {"transpose": 1.0, "negated transpose": -1.0, "retrograde": 1.0}
 DERIVED = ("pseudo-inverse", "sign", "path transpose", "negated path transpose")
@@ -330,6 +334,12 @@ class Rule:
                 populations=texts,
             )
         return phases
+
+    def example(self) -> Network:
+        """The smallest of the networks that the rule is for."""
+        from neurolearn.network import mlp
+
+        return mlp(self.nets.shapes[0], self.nets.activations[0], signed=self.nets.signed)
 
     def with_constants(self, **constants: float) -> Rule:
         """The same rule with other constants. Raises InputError for a name that it does not have."""

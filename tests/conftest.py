@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from neurolearn import rules
-from neurolearn.network import mlp
+from neurolearn.network import Network, mlp
 from neurolearn.rule import Rule
 
 torch.set_num_threads(1)  # nets this small only lose by sharing
@@ -32,6 +32,15 @@ EXAMPLES = {path.stem: load(path) for path in sorted((ROOT / "docs/examples").gl
 RULES = {**rules.ALL, **EXAMPLES}
 
 NET = mlp([6, 5, 4, 3])
+
+
+def small(rule: Rule, loss: str = "squared") -> Network:
+    """A small network that the rule is for: ``NET`` if it takes any."""
+    nets = rule.nets
+    sizes = [5] * len(nets.shapes[0]) if len(set(nets.shapes[0])) == 1 else [6, 5, 4, 3][: len(nets.shapes[0])]
+    return mlp([*sizes[:-1], 1] if nets.scalar else sizes, nets.activations[0], loss, nets.signed)
+
+
 X = np.random.default_rng(1).random((2, 6))
 TEACHER = np.eye(3)[[0, 2]]
 

@@ -12,9 +12,20 @@ from neurolearn.cli import compare_tables, inputs
 from neurolearn.cli.output import Output, one_thread, progress
 from neurolearn.errors import InputError
 
+MAIN = (
+    "backprop",
+    "feedback_alignment",
+    "direct_feedback_alignment",
+    "difference_target_propagation",
+    "dynamic_inversion",
+)
+
 
 def compare(
-    rules: inputs.RuleNames = None,
+    rules: Annotated[list[str] | None, typer.Option(
+        "--rules", metavar="NAMES", show_default=False,
+        help="Comma separated names of rules, path/to/file.py:name, or all; may be repeated.  [default: "
+             f"{', '.join(MAIN)}]")] = None,
     realisations: Annotated[list[str] | None, typer.Option(
         "--realisations", metavar="NAMES", show_default=False,
         help=f"Comma separated: which of {', '.join(REALISATIONS)}; may be repeated.  [default: all]")] = None,
@@ -58,7 +69,7 @@ def compare(
         neurolearn compare --no-train --weights neurolearn-out/weights.safetensors --realisations circuit.spiking
     """
     settings = {
-        "rules": inputs.rules_of(rules),
+        "rules": inputs.rules_of(rules, default=",".join(MAIN)),
         "realisations": inputs.realisations_of(realisations),
         "data": inputs.data_of(data),
         "sizes": None if sizes is None else inputs.sizes_of(sizes),

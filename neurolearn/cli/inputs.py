@@ -29,13 +29,13 @@ JsonPlace = Annotated[str | None, typer.Option(
     help="Write everything as JSON to FILE, or to stdout; tables then go to stderr.")]
 
 
-def rules_of(texts: Iterable[str] | None, option: str = "--rules") -> list[Rule]:
-    """Rules named by comma separated texts: names, ``all`` (also if there is no text), or ``path/to/file.py:name``.
+def rules_of(texts: Iterable[str] | None, option: str = "--rules", default: str = "all") -> list[Rule]:
+    """Rules named by comma separated texts: names, ``all``, or ``path/to/file.py:name``. default: if there is no text.
 
     Raises InputError for an unknown name, a file that cannot be used, and two rules of one name.
     """
     found: dict[str, Rule] = {}
-    for name in _split(["all"] if not texts else texts, option, "rules, such as feedback_alignment"):
+    for name in _split([default] if not texts else texts, option, "rules, such as feedback_alignment"):
         for rule in rules.ALL.values() if name == "all" else [rule_of(name, option)]:
             if found.setdefault(rule.name, rule) is not rule:
                 raise InputError(f"{option} gives two different rules named {rule.name!r}; rename one of them.")
@@ -103,7 +103,7 @@ def _why(error: BaseException, path: Path) -> str:
 
 def realisations_of(texts: Iterable[str] | None, option: str = "--realisations") -> tuple[str, ...]:
     """Realisations in their own order; all four by default or for ``all``."""
-    wanted = _split(["all"] if not texts else texts, option, f"realisations: {', '.join(REALISATIONS)}")
+    wanted = _split([default] if not texts else texts, option, f"realisations: {', '.join(REALISATIONS)}")
     for name in wanted:
         one_of(option, name, (*REALISATIONS, "all"))
     return tuple(name for name in REALISATIONS if name in wanted or "all" in wanted)

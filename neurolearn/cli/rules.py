@@ -16,9 +16,7 @@ from neurolearn.ledger import Ledger
 from neurolearn.ledger import ledger as ledger_of
 from neurolearn.network import mlp
 from neurolearn.program import lower
-from neurolearn.rule import Identity, Limit, Rule, Tied
-
-SIZES = "4-5-4-3"
+from neurolearn.rule import Expectation, Identity, Rule, Tied
 
 
 def rules(
@@ -29,11 +27,13 @@ def rules(
     source: Annotated[str | None, typer.Option(
         "--source", metavar="REALISATION", show_default=False,
         help=f"Print the source that is executed for the named rules: {', '.join(REALISATIONS)}.")] = None,
-    sizes: Annotated[str, typer.Option(
-        "--sizes", metavar="N-N-...", help="Units of each layer of the network that ledger and source are made for.",
-    )] = SIZES,
-    activation: Annotated[str, typer.Option(
-        "--activation", metavar="NAME", help="Activation of its hidden layers.")] = "tanh",
+    sizes: Annotated[str | None, typer.Option(
+        "--sizes", metavar="N-N-...", show_default=False,
+        help="Units of each layer of the network that ledger and source are made for.  [default: the smallest that the "
+             "rule is verified on]")] = None,
+    activation: Annotated[str | None, typer.Option(
+        "--activation", metavar="NAME", show_default=False,
+        help="Activation of its hidden layers.  [default: the rule's first]")] = None,
 ) -> None:
     """List the rules with their plausibility ledgers, computed from their equations.
 
@@ -46,17 +46,21 @@ def rules(
         neurolearn rules difference_target_propagation
         neurolearn rules my_rules.py:my_rule --source tensor.rate --sizes 8-6-3
     """
-    network = mlp(sizes_of(sizes), activation_of(activation))
+    units, function = sizes and sizes_of(sizes), activation and activation_of(activation)
     if source is not None:
         one_of("--source", source, REALISATIONS)
         if not names:
             example = f"neurolearn rules backprop --source {source}"
             raise InputError(f"--source is {source!r} without a rule; give NAME, for example {example}.")
     chosen, output = rules_of(names, "NAME"), Output(json_to)
-    ledgers = [ledger_of(lower(rule, network), rule) for rule in chosen]
+    networks = [
+        mlp(units or rule.nets.shapes[0], function or rule.nets.activations[0], signed=rule.nets.signed)
+        for rule in chosen
+    ]
+    ledgers = [ledger_of(lower(rule, net), rule) for rule, net in zip(chosen, networks, strict=True)]
     if source:  # a circuit is built to be printed, not run, and Brian2 would warn of that
         logging.getLogger("brian2.core.base").setLevel(logging.ERROR)
-    texts = [rule.source(source, network) if source else None for rule in chosen]
+    texts = [rule.source(source, net) if source else None for rule, net in zip(chosen, networks, strict=True)]
     if source:
         for text in texts:
             output.console.print(text.rstrip("\n"), soft_wrap=True)
@@ -65,8 +69,8 @@ def rules(
             _show(output, rule, made)
     else:
         _list(output, chosen, ledgers)
-    output.json({"network": str(network), "rules": [
-        {**_json(rule, made), **({"source": {source: text}} if source else {})}
+    output.json({"rules": [
+        {"network": made.network, **_json(rule, made), **({"source": {source: text}} if source else {})}
         for rule, made, text in zip(chosen, ledgers, texts, strict=True)
     ]})
 
@@ -78,7 +82,7 @@ def _list(output: Output, chosen: list[Rule], ledgers: list[Ledger]) -> None:
         [(rule.name, *source, limit(rule)) for rule, source in zip(chosen, sources, strict=True)],
         f"Realisations of every rule: {', '.join(REALISATIONS)}.")
     output.table(
-        f"What they ask of a brain, on {ledgers[0].network}",
+        "What they ask of a brain",
         ("rule", "weight transport", "copies", "phases", "signed axons", "extra axons", "f' of", "broadcasts", "noise"),
         [(made.rule, *summary(made).values()) for made in ledgers],
         "copies: synapse sets of one weight beyond the first. signed axons: signals sent that can be negative. extra "
@@ -89,7 +93,7 @@ def _show(output: Output, rule: Rule, made: Ledger) -> None:
     output.print(f"\n{rule.name}", style="bold")
     output.print(rule.reference or "no reference given")
     output.print(f"Limit: {limit(rule)}.")
-    if isinstance(rule.limit, Limit) and rule.limit.equals.__doc__:
+    if rule.limit and callable(rule.limit.equals) and rule.limit.equals.__doc__:
         output.print(f"  {rule.limit.equals.__name__}: {rule.limit.equals.__doc__.strip().splitlines()[0]}")
     output.table(
         "Equations", ("phase", "where", "text"),
@@ -127,24 +131,34 @@ def limit(rule: Rule) -> str:
     stated = rule.limit
     if stated is None:
         return "none stated"
+    words = {
+        "transpose": "is the transpose of W",
+        "path transpose": "is the transpose of all W multiplied on the way up",
+        "orthogonal": "is orthogonal",
+    }
+    given = [f"{name} {words.get(how, how)}" for name, how in stated.set.items()]
+    given += ["units are linear"] if isinstance(stated, Identity) and stated.linear else []
+    where = f" where {' and '.join(given)}" if given else ""
+    towards = getattr(stated.equals, "__name__", stated.equals).replace("_", " ")
     if isinstance(stated, Identity):
-        words = {"transpose": "the transpose of W", "path transpose": "the transpose of all W multiplied on the way up"}
-        given = [f"{name} is {words.get(how, how)}" for name, how in stated.set.items()]
-        given += ["units are linear"] if stated.linear else []
-        return f"equals {stated.equals} to {stated.tolerance:.0e}" + (f" where {' and '.join(given)}" if given else "")
-    towards = getattr(stated.equals, "__name__", "its reference")
-    return f"tends to {towards} as {stated.parameter} goes to 0, with order {stated.order:g}"
+        return f"equals {towards} to {stated.tolerance:.0e}{where}"
+    if isinstance(stated, Expectation):
+        return f"is on average {towards}{where}, within {stated.tolerance:g} standard errors of {stated.draws} draws"
+    return f"tends to {towards} as {stated.parameter} goes to 0, with order {stated.order:g}{where}"
 
 
 def equations(rule: Rule) -> list[tuple[str, str, list[str]]]:
     """(phase, where, lines) of all that the rule says; pathways, constants and broadcasts belong to "all" phases."""
     rows = [("all", f"pathway {name}", [_pathway(path)]) for name, path in rule.pathways.items()]
+    rows += [("all", f"population {name}", [f"{one.size} cells"]) for name, one in rule.populations.items()]
     rows += [("all", what, [f"{name} = {value:g}" for name, value in getattr(rule, what).items()])
              for what in ("constants", "times") if getattr(rule, what)]
     rows += [("all", f"broadcast {name}", [text]) for name, text in rule.broadcast.items()]
     for name, phase in rule.all_phases().items():
-        texts = {kind: getattr(phase, kind) for kind in ("input", "hidden", "output")}
-        rows += [(name, kind, _lines(text)) for kind, text in texts.items() if text.strip()]
+        texts = {kind: getattr(phase, kind) or "" for kind in ("input", "hidden", "first", "last", "turn", "output")}
+        titles = {"first": "first hidden", "last": "last hidden", "turn": "hidden, in its turn"}
+        rows += [(name, titles.get(kind, kind), _lines(text)) for kind, text in texts.items() if text.strip()]
+        rows += [(name, f"population {kind}", _lines(text)) for kind, text in phase.populations.items()]
         rows += [(name, f"change of {weight}", _lines(text)) for weight, text in phase.plasticity.items()]
     return rows
 
@@ -152,11 +166,13 @@ def equations(rule: Rule) -> list[tuple[str, str, list[str]]]:
 def _pathway(path) -> str:
     weights = path.weights
     if isinstance(weights, Tied):
-        how = f"{weights.how} of {weights.of} for ever"
+        damped = f" (damping {weights.damping:g})" if weights.damping else ""
+        how = f"{weights.how}{damped} of {weights.of} {'at the start' if weights.at_start else 'for ever'}"
     else:
         named = callable(weights) and hasattr(weights, "__name__")
         how = f"drawn by {weights.__name__ if named else weights}"
-    return f"from {path.source}, {how}" + (f", with bias {path.bias}" if path.bias else "")
+    more = (f", with bias {path.bias}" if path.bias else "") + (", coherent" if path.coherent else "")
+    return f"from {path.source}, {how}{more}"
 
 
 def _lines(text: str) -> list[str]:
