@@ -4,9 +4,10 @@
     run.history[-1]["test_accuracy"], run.history[-1]["angle_to_backprop_deg"]
 """
 
-from neurolearn.training.controls import CONTROLS
+from neurolearn.training.controls import CONTROLS, backprop_from
+from neurolearn.training.schedule import Schedule
 from neurolearn.training.search import search
 from neurolearn.training.settings import TASKS, Rate, Task, task
 from neurolearn.training.train import Run, train
 
-__all__ = ["CONTROLS", "TASKS", "Rate", "Run", "Task", "search", "task", "train"]
+__all__ = ["CONTROLS", "TASKS", "Rate", "Run", "Schedule", "Task", "backprop_from", "search", "task", "train"]

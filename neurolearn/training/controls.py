@@ -28,17 +28,26 @@ class Learner:
     program: Program
 
 
-def learner(rule: Rule | str, network: Network) -> Learner:
+def backprop_from(rule: Rule | str) -> Rule:
+    """Backprop with the forward pathway of a rule: its initial weights, and the signs that it keeps if it is coherent."""
+    rule, backprop = rules.get(rule) if isinstance(rule, str) else rule, rules.get("backprop")
+    return replace(backprop, pathways={**backprop.pathways, "W": rule.pathways["W"]})
+
+
+def learner(rule: Rule | str, network: Network, like: Rule | str | None = None) -> Learner:
     """The learner of a Rule, of a control's name or of the name of a rule in the catalogue.
 
-    Raises InputError for any other name, and for a rule of one's own that has the name of a control.
+    like: the rule whose forward pathway readout_only has (backprop's by default). Raises InputError for any other name,
+    for a rule of one's own that has the name of a control, and for ``like`` beside anything but readout_only.
     """
+    if like is not None and rule != "readout_only":
+        raise InputError(f"like is for the control readout_only, not for {rule if isinstance(rule, str) else rule.name}.")
     if isinstance(rule, Rule) and rule.name in CONTROLS:
         raise InputError(f"the rule is named {rule.name!r}, which is a control; rename the rule.")
     if rule not in CONTROLS:
         rule = rules.get(rule) if isinstance(rule, str) else rule
         return Learner(rule.name, rule, network, lower(rule, network))
-    backprop = rules.get("backprop")
+    backprop = rules.get("backprop") if like is None else backprop_from(like)
     if rule == "linear":
         network = mlp([network.sizes[0], network.sizes[-1]], loss=network.loss)
     program = lower(backprop, network)

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from neurolearn.training.schedule import Schedule
+
 Rate = float | Mapping[str, float]
 """One learning rate, or one for each pathway ("*": the others)."""
 
@@ -24,16 +26,30 @@ DEFAULT = 0.05
 
 @dataclass(frozen=True)
 class Task:
-    """A budget, and rates by rule or control. sizes: of the chain of tanh layers that they were chosen on."""
+    """A budget, and rates by rule or control. sizes: of the chain of tanh layers that they were chosen on.
+
+    schedules: of rules whose feedback learns in passes of its own. other: {activation: rates}, for hidden layers of
+    another activation.
+    """
 
     sizes: tuple[int, ...] = ()
     epochs: int = 10
     batch: int = 32
     rates: Mapping[str, Rate] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    other: Mapping[str, Mapping[str, Rate]] = field(default_factory=dict)
 
-    def rate(self, rule: str) -> Rate:
-        """Rate of a rule or control."""
-        return self.rates.get(rule, DEFAULT)
+    def rate(self, rule: str, activation: str = "tanh") -> Rate:
+        """Rate of a rule or control; that of tanh where there is none for the activation."""
+        return self.other.get(activation, {}).get(rule, self.rates.get(rule, DEFAULT))
+
+    def activation(self, rule: str) -> str:
+        """Activation that a rule's rate was chosen with: tanh, unless it has a rate for another alone."""
+        return "tanh" if rule in self.rates else next((a for a, rates in self.other.items() if rule in rates), "tanh")
+
+    def schedule(self, rule: str) -> Schedule:
+        """Schedule of a rule."""
+        return self.schedules.get(rule, Schedule())
 
 
 TASKS: dict[tuple[str, str], Task] = {

@@ -1,4 +1,4 @@
-"""What is measured between epochs, from outside the rule: accuracies, angles to backprop, and whether it diverges."""
+"""What is measured between passes, from outside the rule: how well it does, angles to backprop, and if it diverges."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from neurolearn import observer, streams
 from neurolearn.compare import angle, by_layer
 from neurolearn.data.dataset import SPLITS, Dataset
 from neurolearn.errors import InputError
+from neurolearn.network import Network
 from neurolearn.tensor.rate import RateProgram
 from neurolearn.training.controls import CONTROLS, Learner
 
@@ -35,13 +36,9 @@ class Watch:
             self.given = self.reference.load(streams.given(who.program, self.x, self.teacher, seed))
 
     def row(self, weights: Mapping[str, np.ndarray], where: str) -> dict[str, Any]:
-        """Accuracy on every split and angle_to_backprop_deg. Raises Diverged, and SettlingError from a rule's loop."""
+        """``scores``, and angle_to_backprop_deg. Raises Diverged, and SettlingError from a rule's loop."""
         self.check(weights, where)
-        row = {}
-        for split in SPLITS:
-            x, teacher = getattr(self.dataset, f"x_{split}"), getattr(self.dataset, f"y_{split}")
-            row[f"{split}_accuracy"] = observer.accuracy(self.who.network, weights, x, teacher)
-        return {**row, "angle_to_backprop_deg": self._angles(weights) if self.reference else None}
+        return {**scores(self.who.network, weights, self.dataset), "angle_to_backprop_deg": self._angles(weights) if self.reference else None}
 
     def check(self, weights: Mapping[str, np.ndarray], where: str) -> None:
         """Raises Diverged, beginning with ``where``, if a weight is not finite or the loss has run away."""
@@ -60,3 +57,15 @@ class Watch:
         changes = by_layer({name: c.numpy() for name, c in self.reference.changes(self.given).items()})
         gradient = by_layer(observer.backprop_gradient(self.who.network, weights, self.x, self.teacher))
         return {k: angle(changes[k], g) if k in changes else None for k, g in gradient.items()}
+
+
+def scores(network: Network, weights: Mapping[str, np.ndarray], dataset: Dataset) -> dict[str, float]:
+    """{"train_accuracy", "valid_accuracy", "test_accuracy"}, 0 to 1, or the nmse of each split in a regression."""
+    measure, name = (observer.accuracy, "accuracy") if dataset.classes else (nmse, "nmse")
+    return {f"{s}_{name}": measure(network, weights, *(getattr(dataset, f"{k}_{s}") for k in "xy")) for s in SPLITS}
+
+
+def nmse(network: Network, weights: Mapping[str, np.ndarray], x: np.ndarray, teacher: np.ndarray) -> float:
+    """Mean squared error over the variance of the teacher: 0 is perfect, 1 no better than to answer its mean."""
+    error = teacher - observer.forward(network, weights, x)
+    return float(np.mean(error**2) / np.mean((teacher - teacher.mean(0)) ** 2))
