@@ -88,7 +88,9 @@ class RateProgram:
     def _rate(self, name: str, rate) -> float:
         if not isinstance(rate, Mapping):
             return float(rate)
-        return float(rate.get(self.program.weights[name].pathway, rate.get("*", 0.0)))
+        weight = self.program.weights[name]
+        own = name.rsplit("_", 1)[0] if weight.source is None else weight.pathway  # a bias goes with its pathway
+        return float(rate.get(own, rate.get(weight.pathway, rate.get("*", 0.0))))
 
     def numpy(self) -> dict[str, np.ndarray]:
         """The weights as float64 arrays."""
