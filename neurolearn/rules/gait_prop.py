@@ -65,13 +65,13 @@ def differences(network, weights, x, teacher, constants):
 
 
 def straightened(network, weights, x, teacher, constants):
-    r"""The same with what the noise adds on average, $-4\,\mathrm{strength}\; W (W^\top W - \mathrm{diag})$."""
+    r"""The same, matrices only, with what the noise adds on average, $-4\,\mathrm{strength}\; W (W^\top W - \mathrm{diag})$."""
     changes = differences(network, weights, x, teacher, constants)
-    for k in range(1, network.output + 1):
-        w = weights[f"W_{k}_{k - 1}"]
-        gram = w.T @ w
-        changes[f"W_{k}_{k - 1}"] -= 4 * constants["strength"] * w @ (gram - np.diag(np.diag(gram)))
-    return changes
+    mean = {}
+    for name in (f"W_{k}_{k - 1}" for k in range(1, network.output + 1)):
+        w, gram = weights[name], weights[name].T @ weights[name]
+        mean[name] = changes[name] - 4 * constants["strength"] * w @ (gram - np.diag(np.diag(gram)))
+    return mean
 
 
 DIFFERENCE = {
