@@ -9,8 +9,8 @@ step $\beta$ is taken on the logits, and the output layer's own change is scaled
     $R_i = \sigma^{-2} |Q_i (\tilde a_L - a_L) - \sigma \xi|^2 + \lambda |Q_i|^2$
     $\Delta Q_i = \sigma^{-2} (\sigma \xi - Q_i (\tilde a_L - a_L)) (\tilde a_L - a_L)^\top - \lambda Q_i$
 
-For one sample and $\sigma \to 0$ it tends to $Q_i = J_i^\top (J_i J_i^\top + \lambda I)^{-1}$ with $J_i = \partial a_L / \partial h_i$, a damped
-Gauss-Newton target; over samples to $\sum J^\top (\sum J J^\top + N \lambda I)^{-1}$, which is exact for the highest hidden layer.
+For one sample and $\sigma \to 0$ Q tends to $J_i^\top (J_i J_i^\top + \lambda I)^{-1}$, $J_i = \partial a_L / \partial h_i$: a damped
+Gauss-Newton target. Over samples it tends to $\sum J^\top (\sum J J^\top + N \lambda I)^{-1}$, which is exact for the highest hidden layer.
 
 ``dtp_difference_reconstruction`` (DTPDRL): the layer-wise chain of difference target propagation, with the shaken output
 pulled back through the differences of the layers above,
@@ -22,7 +22,7 @@ where t is that chain started at $\tilde a_L$. ``ddtp_rhl``: a shared, fixed ran
 and the hidden layers, $\hat h_i = h_i + f(Q_i z(\hat a_L) + c_i) - f(Q_i z(a_L) + c_i)$; the highest hidden layer hears the
 output itself. ``ddtp_control``: as ``ddtp_linear``, but Q learns plain reconstruction, without the difference,
 $|Q_i \tilde a_L + c_i - \tilde h_i|^2 + \lambda |Q_i|^2$ (no $\sigma^{-2}$). That is the regression of the layer on the output over the
-data, $C J^\top (J C J^\top)^{-1}$ in a linear net with C the covariance of $\tilde h_i$: an inverse, but not the pseudo-inverse.
+data, $C J^\top (J C J^\top)^{-1}$ in a linear net, C the covariance of $\tilde h_i$: an inverse, but not the pseudo-inverse.
 
 Feedback learns along $-\frac{1}{2} \partial R / \partial Q$. Steps are per sample, without a factor 2; biases do not decay. The
 reference of all four is the Gauss-Newton target with the damping $\lambda$, times $\beta$ (the control is not meant to reach it).

@@ -28,9 +28,9 @@ independent of W, so that its loop is stable, and learns $-W^\top$ from noise, a
 
 ``single_loop_dynamic_inversion`` (SLDI): one controller at the output and one matrix, to the first hidden layer; from there
 the forward weights carry the signal up, without slopes and biases: $\delta_1 = B (W_L \cdots W_2 B - \alpha I)^{-1} e$,
-$\delta_l = W_l \delta_{l-1}$. The way round has L lags, $(\tau_s s + 1)^L (\tau_u s + \alpha) = \mu$: with two hidden layers and no leak it
-is stable up to $\sigma_{max}^2 = 8 \tau_u / 9 \tau_s$. ``tau_control`` = 10 is stable in all of 80 random nets of two and three hidden
-layers.
+$\delta_l = W_l \delta_{l-1}$. The way round has L lags, $(\tau_s s + 1)^L (\tau_u s + \alpha) = \mu$; with two hidden layers and
+no leak it is stable below $\sigma_{max}^2 = 8 \tau_u / 9 \tau_s$. ``tau_control`` = 10 is stable in all of 80 random nets of two and
+three hidden layers.
 Source: Podlaski and Machens 2020, arXiv:2007.05112.
 """
 
@@ -62,7 +62,7 @@ def pseudo_inverse(network, weights, x, teacher, constants):
 
 
 def path_inverse(network, weights, x, teacher, constants):
-    r"""Changes with $\delta_1 = P^\top (P P^\top + \alpha I)^{-1} e$, where $P = W_L \cdots W_2$, and $\delta_l = W_l \delta_{l-1}$."""
+    r"""Changes with $\delta_1 = P^\top (P P^\top + \alpha I)^{-1} e$, $P = W_L \cdots W_2$; then $\delta_l = W_l \delta_{l-1}$."""
     total, top = chain.Changes(network, len(x)), network.output
     path = np.eye(network.sizes[1])
     for k in range(2, top + 1):
