@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import small
 
 from neurolearn import rules, streams
 from neurolearn.equations import Expr
@@ -25,6 +26,12 @@ UP = frozenset({"W_1_0", "b_1", "W_2_1", "b_2", "W_3_2", "b_3"})  # the forward 
 def of(rule: Rule | str, network: Network | None = None) -> Ledger:
     rule = rules.get(rule) if isinstance(rule, str) else rule
     return ledger(lower(rule, network or mlp(SIZES, "relu")), rule)
+
+
+def shipped(name: str) -> Ledger:
+    """On a net that the rule is for."""
+    rule = rules.get(name)
+    return of(rule, mlp(SIZES, "relu") if name in EXPECTED else small(rule))
 
 
 # -- the shipped rules -------------------------------------------------------------------------------------------------
@@ -78,7 +85,7 @@ EXPECTED = {
     # Targets come down a learned inverse that must carry target and rate at once; the noise phase sends a probe up. No
     # f' of another cell is needed (the point of target propagation). Targets are rates plus differences, and the output
     # is linear: signed.
-    "difference_target_propagation": {
+    "dtp_learned_top": {
         "transport": {"Q": "none (learned)"},
         # rate and probe up, target and rate down
         "copies": {"W_1_0": 1, "W_2_1": 1, "W_3_2": 1, "Q_1_2": 1, "Q_2_3": 1},
@@ -111,7 +118,41 @@ EXPECTED = {
 }
 
 
+# Whose weights travel, by the paper of each rule; ``EXPECTED`` says it for the others.
+TRANSPORT = {
+    "target_propagation": {"V": "inverse (pseudo-inverse of W), held for ever"},
+    "target_propagation_learned": {"V": "none (learned)"},
+    "incremental_target_propagation": {"V": "inverse (pseudo-inverse of W), held for ever"},
+    "incremental_target_propagation_learned": {"V": "none (learned)"},
+    "gait_prop": {"V": "inverse (pseudo-inverse of W), held for ever"},
+    "gait_prop_published": {"V": "inverse (pseudo-inverse of W), held for ever"},
+    "gait_prop_orthogonal": {"V": "inverse (pseudo-inverse of W), held for ever",
+                             "T": "exact (transpose of W), held for ever"},
+    "difference_target_propagation": {"Q": "none (learned)", "T": "exact (transpose of W), held for ever"},
+    "simplified_dtp": {"Q": "none (learned)"},
+    "auxiliary_output_sdtp": {"Q": "none (learned)", "P": "none (learned)"},
+    "dtp_difference_reconstruction": {"Q": "none (learned)"},
+    "ddtp_linear": {"Q": "none (learned)"},
+    "ddtp_rhl": {"Q": "none (learned)", "P": "none (learned)"},
+    "ddtp_control": {"Q": "none (learned)"},
+    "gauss_newton_target": {"T": "exact (transpose of W), held for ever"},
+    "sequential_dynamic_inversion": {"B": "exact, negated (transpose of W), held for ever"},
+    "single_loop_dynamic_inversion": {"B": "exact (negated path transpose of W), held for ever"},
+    "non_dynamic_inversion": {"B": "inverse (pseudo-inverse of W, damping 0.1), held for ever"},
+    "dynamic_inversion_learned": {"B": "none (learned)"},
+    "kickback": {"K": "retrograde (along W), held for ever"},
+    "infomax": {},
+    "infomax_gaussian": {},
+    "infomax_square": {"T": "exact (transpose of W), held for ever"},
+}
+
+
 @pytest.mark.parametrize("name", rules.ALL)
+def test_whose_weights_a_shipped_rule_transports(name):
+    assert shipped(name).transport == (TRANSPORT.get(name) or EXPECTED.get(name, {}).get("transport", {}))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
 def test_the_ledger_of_a_shipped_rule(name):
     found = of(name)
     for field, expected in EXPECTED[name].items():
@@ -120,18 +161,18 @@ def test_the_ledger_of_a_shipped_rule(name):
 
 @pytest.mark.parametrize("name", rules.ALL)
 def test_a_person_and_a_machine_can_read_it(name):
-    found = of(name)
+    found = shipped(name)
     rows = dict(found.rows())
     assert all(isinstance(text, str) and text for pair in rows.items() for text in pair)
     assert set(found.depends) == {label.split()[2] for label in rows if label.startswith("change of")}
     plain = found.json()
     assert json.loads(json.dumps(plain)) == plain
     assert plain["rule"] == name
-    assert plain["depends"]["W_3_2"] == sorted(UP)
+    assert plain["depends"]["W_1_0"] == sorted(found.depends["W_1_0"])
 
 
 def test_rows_say_it_in_words():
-    rows = dict(of("difference_target_propagation").rows())
+    rows = dict(of("dtp_learned_top").rows())
     assert rows["synapse sets of one weight"] == (
         "W: 2 (W(rate_below), W(probe_below)), 1 at a time; Q: 2 (Q(target_above), Q(rate_above)), 2 at a time")
     assert rows["further axons per unit"] == "input: 1 (probe); hidden: 2 (probe, target); output: 1 (target)"
@@ -153,7 +194,7 @@ def test_the_sign_of_a_rate_is_that_of_its_activation(activation, signed):
 
 
 def test_softmax_rates_are_not_negative_and_need_an_axon_for_their_pool():
-    found = of("difference_target_propagation", mlp(SIZES, "relu", "cross_entropy"))
+    found = of("dtp_learned_top", mlp(SIZES, "relu", "cross_entropy"))
     assert found.signed["output"] == ("target",)  # the rate is on an axon too
     assert found.error_cells["output"] == ("excitation", "target")
     assert "pool_3_3" in found.depends["W_3_2"]
@@ -289,20 +330,27 @@ def sample(program: Program, held: dict | None = None) -> dict[str, np.ndarray]:
     return streams.given(program, rng.random((7, inputs)), rng.random((7, outputs)), seed=2, held=held)
 
 
-def moved_by(program: Program, rule: Rule, held: dict | None = None) -> dict[str, set[str]]:
-    """Plastic weight -> weights whose replacement (another seed) moves a single bit of its change.
+# A target that starts from the label forgets the potential of its own layer; what is heard as W h + b - b has no b, and
+# the answer to a shake, less the answer without it, has none either.
+CANCEL = {"target_propagation_learned", "incremental_target_propagation_learned", "ddtp_linear"}
 
-    What moves at all moves by more than 1e-6 of the change, far from rounding.
+
+def moved_by(program: Program, rule: Rule, held: dict | None = None) -> dict[str, set[str]]:
+    """Plastic weight -> weights whose replacement (another seed) moves its change.
+
+    What moves at all moves by more than 1e-6 of the change, or by rounding, where terms cancel.
     """
-    start, other, given = drawn(program, rule), drawn(program, rule, seed=1), sample(program, held)
+    start, given = drawn(program, rule), sample(program, held)
+    other = {name: value + (value == start[name]) * 0.1 for name, value in drawn(program, rule, seed=1).items()}
     compiled = RateProgram(program, start)
     before = compiled.changes(given)
     found: dict[str, set[str]] = {name: set() for name in before}
     for replaced in start:
         after = RateProgram(program, {**start, replaced: other[replaced]}).changes(given)
         for name, change in after.items():
-            if not torch.equal(change, before[name]):
-                assert (change - before[name]).norm() > 1e-6 * before[name].norm(), (name, replaced)
+            moved = (change - before[name]).norm() / before[name].norm()
+            assert torch.equal(change, before[name]) or moved > 1e-6 or (rule.name in CANCEL and moved < 1e-13)
+            if moved > 1e-6:
                 found[name].add(replaced)
     assert all(change.norm() > 1e-6 for change in before.values())  # a vanishing change depends on nothing
     return found
@@ -319,7 +367,7 @@ LATERAL = own(pathways={"B": Pathway("above"), "L": Pathway("here")},
 SKIPS = Network((3, 4, 4, 2), (Connection(0, 1), Connection(1, 2, "identity"), Connection(0, 2), Connection(2, 3),
                                Connection(1, 3, "masked", np.array([[1, 0, 1, 1], [0, 1, 1, 0]], bool))))
 TRIED = [
-    *((rule, mlp(SIZES)) for rule in rules.ALL.values()),
+    *((rule, small(rule)) for rule in rules.ALL.values()),
     (rules.get("feedback_alignment"), mlp(SIZES, loss="cross_entropy")),
     (rules.get("backprop"), SKIPS), (rules.get("direct_feedback_alignment"), SKIPS),
     (KOLEN_POLLACK, mlp(SIZES)), (THREE_PHASES, mlp(SIZES)), (LATERAL, mlp(SIZES)),
@@ -330,7 +378,9 @@ TRIED = [
 def test_a_change_moves_with_the_weights_in_its_set_and_with_no_other(rule, network):
     program = lower(rule, network)
     # the tensors take softmax in closed form, without the pool's weights
-    assert moved_by(program, rule) == dependencies(program, closed=True)
+    moved, said = moved_by(program, rule), dependencies(program, closed=True)
+    assert all(moved[weight] <= said[weight] for weight in said)
+    assert rule.name in CANCEL or moved == said
 
 
 @pytest.mark.parametrize(("name", "knows_the_output_weights"), [
@@ -347,26 +397,45 @@ def test_with_the_output_error_held_only_backprop_knows_the_output_weights(name,
         assert "b_3" not in said[hidden]
 
 
+# Feedback that reads the weights of the layer above, through its own inverse or transpose, or back along them.
+READS_ABOVE = {
+    "backprop", "dynamic_inversion", "sequential_dynamic_inversion", "non_dynamic_inversion", "gauss_newton_target",
+    "target_propagation", "incremental_target_propagation", "gait_prop", "gait_prop_published", "gait_prop_orthogonal",
+    "kickback",
+}
+TRANSPORTED = {
+    ("difference_target_propagation", 2): {"W_3_2"},  # the gradient step at the top
+    ("single_loop_dynamic_inversion", 1): {"W_2_1", "W_3_2"},  # one matrix, the product of both
+}
+
+
 @pytest.mark.parametrize("rule", rules.ALL.values(), ids=rules.ALL)
 @pytest.mark.parametrize("layer", [1, 2, 3])
 def test_with_all_that_arrives_held_the_rest_is_in_the_cell_or_is_transport(rule, layer):
     """Hold what every other layer sends: what still moves a change are weights that the layer itself reads."""
-    program = lower(rule, mlp(SIZES))
-    others = {k: set(cell.sent) for k, cell in enumerate(program.cells) if k != layer and cell.sent}
+    program = lower(rule, small(rule))
+    if layer > program.network.output:
+        layer = program.network.output
+    others = {  # what they broadcast too
+        k: {*cell.sent, *(s.name for s in cell.signals if s.name.startswith("in_"))}
+        for k, cell in enumerate(program.cells)
+        if k != layer and cell.sent
+    }
     rng = np.random.default_rng(3)
     held: dict[str, dict[int, np.ndarray]] = {}
     for k in sorted(others):
         for name in sorted(others[k]):
-            held.setdefault(name, {})[k] = rng.standard_normal((7, SIZES[k]))
+            held.setdefault(name, {})[k] = rng.standard_normal((7, program.cells[k].size))
     clamped = program.hold(others)
     said, moved = ledger(program, rule).depends_given, moved_by(clamped, rule, held)
     here = [p.weight for p in program.plastics if p.target == layer]
     assert here
     for weight in here:
-        assert moved[weight] == said[weight] == dependencies(clamped)[weight]
+        assert moved[weight] <= said[weight] == dependencies(clamped)[weight]
+        assert rule.name in CANCEL or moved[weight] == said[weight]
     transported = {w for weight in here for w in said[weight] if program.weights[w].target != layer}
-    tied = rule.name in ("backprop", "dynamic_inversion") and layer < 3
-    assert transported == ({f"W_{layer + 1}_{layer}"} if tied else set())
+    above = {f"W_{layer + 1}_{layer}"} if rule.name in READS_ABOVE and layer < program.network.output else set()
+    assert transported == TRANSPORTED.get((rule.name, layer), above)
 
 
 def test_the_circuit_of_softmax_depends_on_its_pool():

@@ -16,7 +16,7 @@ from neurolearn.timing import Timing
 
 REALISATIONS = ("tensor.rate", "circuit.rate", "tensor.spiking", "circuit.spiking")
 SPIKES = Timing(settle=200, window=200, tau=8e-3)  # windows of 0.2 s at 200 spikes/s per unit
-DI, DTP = RULES["dynamic_inversion"], RULES["difference_target_propagation"]
+DI, DTP = RULES["dynamic_inversion"], RULES["dtp_learned_top"]
 
 
 def forward(w: dict, x: np.ndarray) -> tuple[list, list]:
