@@ -10,7 +10,7 @@ step $\beta$ is taken on the logits, and the output layer's own change is scaled
     $\Delta Q_i = \sigma^{-2} (\sigma \xi - Q_i (\tilde a_L - a_L)) (\tilde a_L - a_L)^\top - \lambda Q_i$
 
 For one sample and $\sigma \to 0$ Q tends to $J_i^\top (J_i J_i^\top + \lambda I)^{-1}$, $J_i = \partial a_L / \partial h_i$: a damped
-Gauss-Newton target. Over samples it tends to $\sum J^\top (\sum J J^\top + N \lambda I)^{-1}$, which is exact for the highest hidden layer.
+Gauss-Newton target. Over N samples it tends to $\sum J^\top (\sum J J^\top + N \lambda I)^{-1}$ (exact for the highest layer).
 
 ``dtp_difference_reconstruction`` (DTPDRL): the layer-wise chain of difference target propagation, with the shaken output
 pulled back through the differences of the layers above,
@@ -21,8 +21,8 @@ pulled back through the differences of the layers above,
 where t is that chain started at $\tilde a_L$. ``ddtp_rhl``: a shared, fixed random layer $z = f(R a_L)$ stands between the output
 and the hidden layers, $\hat h_i = h_i + f(Q_i z(\hat a_L) + c_i) - f(Q_i z(a_L) + c_i)$; the highest hidden layer hears the
 output itself. ``ddtp_control``: as ``ddtp_linear``, but Q learns plain reconstruction, without the difference,
-$|Q_i \tilde a_L + c_i - \tilde h_i|^2 + \lambda |Q_i|^2$ (no $\sigma^{-2}$). That is the regression of the layer on the output over the
-data, $C J^\top (J C J^\top)^{-1}$ in a linear net, C the covariance of $\tilde h_i$: an inverse, but not the pseudo-inverse.
+$|Q_i \tilde a_L + c_i - \tilde h_i|^2 + \lambda |Q_i|^2$ (no $\sigma^{-2}$). That is the regression of the layer on the output over
+the data, $C J^\top (J C J^\top)^{-1}$ in a linear net, C the covariance of $\tilde h_i$: an inverse, not the pseudo-inverse.
 
 Feedback learns along $-\frac{1}{2} \partial R / \partial Q$. Steps are per sample, without a factor 2; biases do not decay. The
 reference of all four is the Gauss-Newton target with the damping $\lambda$, times $\beta$ (the control is not meant to reach it).
@@ -116,6 +116,7 @@ dtp_difference_reconstruction = Rule(
     constants=CONSTANTS,
     phases={
         "shake": Phase(
+            input="shaken = rate",
             hidden=SHAKEN
             + """
                 view = rate
@@ -149,6 +150,7 @@ ddtp_linear = Rule(
     constants=CONSTANTS,
     phases={
         "shake": Phase(
+            input="shaken = rate",
             hidden=SHAKEN,
             turn="""
                 shaken = rate + sigma*noise
@@ -175,6 +177,7 @@ ddtp_control = Rule(
     constants=CONSTANTS,
     phases={
         "shake": Phase(
+            input="shaken = rate",
             hidden=SHAKEN,
             turn="""
                 shaken = rate + sigma*noise
@@ -206,6 +209,7 @@ ddtp_rhl = Rule(
     populations={"random": Population(48, RANDOM)},
     phases={
         "shake": Phase(
+            input="shaken = rate",
             hidden=SHAKEN
             + """
                 pull = f(Q(moved_random) + c) - f(Q(calm_random) + c)
