@@ -7,11 +7,12 @@ from dataclasses import fields, replace
 import numpy as np
 import torch
 
-from neurolearn.changes import prepare, update
+from neurolearn.changes import default_timing, fit_rates, prepare
 from neurolearn.compare import angle, norm_ratio
 from neurolearn.network import Network, mlp
 from neurolearn.rule import Phase, Rule
 from neurolearn.tensor.rate import RateProgram
+from neurolearn.tensor.spiking import SpikingProgram
 from neurolearn.timing import Timing
 
 REALISATIONS = ("tensor.rate", "circuit.rate", "tensor.spiking", "circuit.spiking")
@@ -65,11 +66,12 @@ def run(net: Network, w: dict, x: np.ndarray) -> tuple[list, list, list]:
 
 
 def batch(net: Network, w: dict, samples: int = 8, classes: int = 4, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs in (0, 1); teachers one-hot on the first units, and what the network says on the others, which are free."""
+    """Inputs in (0, 1); teachers one-hot on the first units, and what the network says on the others, which are free
+    (zero under softmax)."""
     rng = np.random.default_rng(seed)
     x = rng.random((samples, net.sizes[0]))
     classes = min(classes, net.sizes[-1])
-    teacher = run(net, w, x)[0][-1].copy()
+    teacher = run(net, w, x)[0][-1] * (net.loss == "squared")
     teacher[:, :classes] = np.eye(classes)[rng.integers(0, classes, samples)]
     return x, teacher
 
@@ -135,19 +137,38 @@ def order(parameters, errors) -> float:
     return float(np.polyfit(np.log(parameters), np.log(errors), 1)[0])
 
 
-def agrees(rule, net, x, teacher, w, expected: dict, realisation: str, names=None, exact: float = 1e-12) -> bool:
-    """Whether the changes are ``expected`` to the tolerance of the realisation's edge.
+def simulated(program, weights, given, realisation: str) -> dict[str, np.ndarray]:
+    """Changes in a realisation, with whatever noise ``given`` holds; spikes for T = 1000 steps."""
+    if realisation == "tensor.rate":
+        return {n: c.numpy() for n, c in RateProgram(program, weights).changes(given).items()}
+    if realisation == "circuit.rate":
+        timing = default_timing(program, weights, given, realisation)
+    else:
+        timing = fit_rates(program, weights, given, SPIKES)
+    if realisation == "tensor.spiking":
+        return {n: c.numpy() for n, c in SpikingProgram(program, weights, timing).run(given).items()}
+    from neurolearn.circuit import make
 
-    exact in tensor.rate, 1e-8 in the rate circuit; in spikes at T = 1000 steps 2 degrees and 2 % of the norm.
-    """
-    timing = SPIKES if "spiking" in realisation else None
-    found = update(rule, net, x, teacher, w, realisation=realisation, timing=timing)
+    circuit = make(program, weights, given, timing, realisation.split(".")[1])
+    circuit.run()
+    return circuit.changes()
+
+
+def agree(found, expected: dict, realisation: str, names=None, exact: float = 1e-12) -> bool:
+    """Whether changes are ``expected`` to the tolerance of the realisation's edge: ``exact`` in tensor.rate, 1e-8 in the
+    rate circuit, and in spikes 2 degrees and 2 % of the norm."""
     names = names or [n for n in expected if n.startswith("W")]
     if "spiking" in realisation:
         return all(
             angle(found[n], expected[n]) <= 2 and abs(norm_ratio(found[n], expected[n]) - 1) <= 0.02 for n in names
         )
     return max(off(found, expected, names)) <= {"tensor.rate": exact, "circuit.rate": 1e-8}[realisation]
+
+
+def agrees(rule, net, x, teacher, w, expected: dict, realisation: str, names=None, exact: float = 1e-12) -> bool:
+    """``agree`` of a rule's changes."""
+    found = simulated(*prepare(rule, net, x, teacher, w), realisation)
+    return agree(found, expected, realisation, names, exact)
 
 
 def square(width: int, depth: int, activation: str = "asinh", loss: str = "squared") -> Network:
