@@ -255,7 +255,7 @@ def test_the_ledger_says_what_runs_back():
     assert program.weights["K_2_3"].tie == ("W_3_2", 1.0)
     assert found.depends_given["W_2_1"] == {"W_2_1", "b_2", "W_3_2"}  # what the unit hears by, and what it sends by
     carried = replace(KICKBACK, name="carried", pathways={**KICKBACK.pathways, "K": Pathway("above", Tied("W"))})
-    assert ledger(lower(carried, signed(SHAPES[-1])), carried).transport["K"].startswith("transpose")
+    assert ledger(lower(carried, signed(SHAPES[-1])), carried).transport["K"].startswith("exact")
 
 
 # -- in the other realisations -----------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_signs_and_the_last_two_layers_hold_in_every_realisation(realisation):
 
     Signs of one sample are judged where the gradient is at least a twentieth of its largest entry.
     """
-    sizes = (4, 6, 6, 6, 1)
+    sizes = (4, 6, 6, 1)
     network, (x, teacher) = signed(sizes, "softplus"), batch(sizes, samples=1)
     weights = drawn(KICKBACK, network)
     gradient = backprop_gradient(network, weights, x, teacher)
@@ -276,14 +276,14 @@ def test_signs_and_the_last_two_layers_hold_in_every_realisation(realisation):
     if realisation == "circuit.rate":
         assert worst(found, algebra) <= 1e-8
     else:
-        for expected in (algebra, into(gradient, 3, 4)):
+        for expected in (algebra, into(gradient, 2, 3)):
             assert max(angle(found[n], e) for n, e in expected.items()) <= 2
             assert max(abs(norm_ratio(found[n], e) - 1) for n, e in expected.items()) <= 0.02
-    assert worst(algebra, into(gradient, 1, 2)) > 0.1
+    assert worst(algebra, into(gradient, 1)) > 0.1
 
     def wrong(found: dict) -> int:
         large = {n: np.abs(g) > 0.05 * np.abs(g).max() for n, g in gradient.items()}
         return sum(int(np.sum(np.sign(found[n]) != np.sign(g), where=large[n])) for n, g in gradient.items())
 
     ungated = changes(mutant("the gate left out"), network, x, teacher, weights)
-    assert (wrong(found), wrong(ungated) > 20) == (0, True)
+    assert (wrong(found), wrong(ungated) > 10) == (0, True)
