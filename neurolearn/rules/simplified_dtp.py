@@ -27,19 +27,29 @@ from neurolearn.rule import Identity, Normal, Pathway, Phase, Population, Rule
 
 
 def decoders(network, weights, x, teacher, constants):
-    r"""Changes if decoders were linear around the rates: $e_l = f'(Q_l h_{l+1} + P z) \odot Q_l e_{l+1}$, $e_L = t - h_L$."""
+    r"""Changes to first order in the error: $e_l = f'(Q_l h_{l+1}) \odot Q_l e_{l+1}$, $e_L = t - h_L$."""
+    return _follow(network, weights, x, teacher, lambda rate: 0)
+
+
+def decoders_and_auxiliary_outputs(network, weights, x, teacher, constants):
+    r"""The same with $f'(Q h_L + P z)$ in the highest hidden layer, $z = \tanh(A h_{L-1})$."""
+    top = network.output
+    back, out = weights[f"P_{top - 1}_{top + 1}"], weights[f"A_{top + 1}_{top - 1}"]
+    return _follow(network, weights, x, teacher, lambda rate: back @ np.tanh(out @ rate))
+
+
+def _follow(network, weights, x, teacher, auxiliary):
+    """auxiliary(rate of the highest hidden layer): what is heard there beside the output."""
     total = chain.Changes(network, len(x))
     for sample, label in zip(x, teacher, strict=True):
         net, depth = chain.forward(network, weights, sample), network.output
-        error = label - net.rates[depth]
+        error, also = label - net.rates[depth], auxiliary(net.rates[depth - 1])
         total.add(depth, error, net)
         for k in range(depth - 1, 0, -1):
             feedback = weights[f"Q_{k}_{k + 1}"]
-            heard = feedback @ net.rates[k + 1]
-            if k == depth - 1 and f"P_{k}_{depth + 1}" in weights:
-                heard = heard + weights[f"P_{k}_{depth + 1}"] @ np.tanh(weights[f"A_{depth + 1}_{k}"] @ net.rates[k])
-            error = net.df(heard) * (feedback @ error)
+            error = net.df(feedback @ net.rates[k + 1] + also) * (feedback @ error)
             total.add(k, net.slopes[k] * error, net)
+            also = 0
     return total.mean()
 
 
@@ -117,5 +127,5 @@ auxiliary_output_sdtp = Rule(
     output=OUTPUT,
     plasticity={"W": "mismatch_post * rate_pre"},
     limit=Identity(set={"Q": "transpose"}, linear=True, weights=("W",)),
-    own=decoders,
+    own=decoders_and_auxiliary_outputs,
 )

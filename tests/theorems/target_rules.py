@@ -16,7 +16,7 @@ from neurolearn.tensor.spiking import SpikingProgram
 from neurolearn.timing import Timing
 
 REALISATIONS = ("tensor.rate", "circuit.rate", "tensor.spiking", "circuit.spiking")
-SPIKES = Timing(settle=500, window=500, tau=20e-3)  # T = 1000 steps, filters T/50
+SPIKES = Timing(settle=750, window=750, tau=30e-3)  # T = 1500 steps, filters T/50
 EPS = np.finfo(float).eps
 
 F = {  # f, f', f^-1
@@ -138,7 +138,7 @@ def order(parameters, errors) -> float:
 
 
 def simulated(program, weights, given, realisation: str) -> dict[str, np.ndarray]:
-    """Changes in a realisation, with whatever noise ``given`` holds; spikes for T = 1000 steps."""
+    """Changes in a realisation, with whatever noise ``given`` holds; spikes for T = 1500 steps."""
     if realisation == "tensor.rate":
         return {n: c.numpy() for n, c in RateProgram(program, weights).changes(given).items()}
     if realisation == "circuit.rate":

@@ -1,0 +1,367 @@
+"""Difference target propagation: what its targets follow at any decoder, and what its decoders come to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import RULES
+from target_rules import (
+    EPS,
+    REALISATIONS,
+    agree,
+    agrees,
+    batch,
+    draw,
+    gaussian,
+    haar,
+    matrices,
+    off,
+    order,
+    outer,
+    phase_only,
+    run,
+    signals,
+    simulated,
+    spoilt,
+    square,
+)
+
+from neurolearn.changes import prepare, update
+from neurolearn.network import mlp
+from neurolearn.observer import backprop_gradient
+from neurolearn.rule import Pathway, Tied
+
+DTP, TOP = RULES["difference_target_propagation"], RULES["dtp_learned_top"]
+BOTH = {"difference_target_propagation": DTP, "dtp_learned_top": TOP}
+NET = mlp([10, 9, 8, 7, 5])
+STEPS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+
+MUTANTS = {
+    "no difference": ((" - f(Q(rate_above))", ""),),
+    "difference of drives": (("f(Q(target_above)) - f(Q(rate_above))", "Q(target_above) - Q(rate_above)"),),
+    "sign": (("rate + f(Q(target_above)) - f(Q(rate_above))", "rate - f(Q(target_above)) + f(Q(rate_above))"),),
+    "no slope": (("slope * (target - rate)", "target - rate"),),
+}
+
+
+def drawn(net, make=gaussian, seed: int = 1, bias: float = 0.1) -> dict[str, np.ndarray]:
+    """Forward weights, and decoders Q of every layer from the layer above, the output included."""
+    w, rng = draw(net, make, seed, bias), np.random.default_rng([seed, 99])
+    return w | {f"Q_{k}_{k + 1}": gaussian(rng, net.sizes[k], net.sizes[k + 1]) for k in range(1, net.output)}
+
+
+def weights_of(rule, net, w) -> dict[str, np.ndarray]:
+    return {n: w[n] for n in prepare(rule, net, np.zeros(net.sizes[0]), np.zeros(net.sizes[-1]))[1] if n in w}
+
+
+def follow(rule, net, w, x, teacher, step: float) -> dict[str, np.ndarray]:
+    """The published recursion of targets in NumPy at a finite step; tanh decoders."""
+    rates, _, slopes = run(net, w, x)
+    error, depth = teacher - rates[-1], net.output
+    g = {"tanh": np.tanh, "linear": lambda u: u}[net.activation.name]
+    targets, deltas = {depth: rates[depth] + step * error}, {depth: error}
+    for k in range(depth - 1, 0, -1):
+        if k == depth - 1 and rule is DTP:
+            targets[k] = rates[k] + step * error @ w[f"W_{depth}_{k}"]
+        else:
+            back = w[f"Q_{k}_{k + 1}"].T
+            targets[k] = rates[k] + g(targets[k + 1] @ back) - g(rates[k + 1] @ back)
+        deltas[k] = slopes[k] * (targets[k] - rates[k])
+    return outer(net, rates, deltas)
+
+
+def decoded(rule, net, w, x, teacher) -> dict[str, np.ndarray]:
+    """To first order, for a step of 1: products of the decoders' Jacobians, each by autograd."""
+    rates, _, slopes = run(net, w, x)
+    depth = net.output
+    error, deltas = teacher - rates[depth], {depth: teacher - rates[depth]}
+    for k in range(depth - 1, 0, -1):
+        if k == depth - 1 and rule is DTP:
+            error = error @ w[f"W_{depth}_{k}"]
+        else:
+            back = torch.tensor(w[f"Q_{k}_{k + 1}"])
+            jacobian = [torch.func.jacrev(lambda r, b=back: torch.tanh(b @ r))(torch.tensor(r)) for r in rates[k + 1]]
+            error = np.stack([j.numpy() @ e for j, e in zip(jacobian, error, strict=True)])
+        deltas[k] = slopes[k] * error
+    return outer(net, rates, deltas)
+
+
+# -- targets -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
+def test_where_the_top_is_right_every_target_is_the_rate(rule):
+    """P9a: for any decoders. Targets without the difference, or through TP's decoder, are off by order 1."""
+    w = drawn(NET)
+    x, _ = batch(NET, w)
+    right = run(NET, w, x)[0][-1]
+    found = signals(rule, NET, x, right, weights_of(rule, NET, w))
+    assert max(np.abs(found[f"target_{k}"] - found[f"rate_{k}"]).max() for k in (1, 2, 3)) < 1e-14
+    vanilla = signals(spoilt(rule, *MUTANTS["no difference"]), NET, x, right, weights_of(rule, NET, w))
+    assert max(np.abs(vanilla[f"target_{k}"] - vanilla[f"rate_{k}"]).max() for k in (1, 2, 3)) > 0.3
+    tp = signals(RULES["target_propagation_learned"], square(8, 4), x[:, :8], x[:, 2:], {})
+    assert np.abs(tp["target_1"] - tp["rate_1"]).max() > 0.3
+
+
+def test_where_the_top_is_right_a_rate_circuit_learns_nothing():
+    """P9a there: 1e-8 of what it learns when the top is wrong, the edge's tolerance."""
+    net = mlp([4, 4, 4, 3])
+    w = drawn(net)
+    x, teacher = batch(net, w, 2)
+    learn = replace(DTP, phases={}, name="learn")
+    size = np.linalg.norm(update(learn, net, x, teacher, w)["W_1_0"])
+    found = simulated(*prepare(learn, net, x, run(net, w, x)[0][-1], w), "circuit.rate")
+    assert max(np.linalg.norm(found[n]) for n in matrices(net)) < 1e-8 * size
+
+
+@pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
+def test_the_reference_is_the_product_of_the_decoders_jacobians(rule):
+    w = drawn(NET)
+    x, teacher = batch(NET, w)
+    own, expected = rule.own(NET, w, x, teacher, {"step": 0.3}), decoded(rule, NET, w, x, teacher)
+    assert max(off(own, {n: 0.3 * v for n, v in expected.items()}, matrices(NET))) < 1e-12
+    assert off(own, expected, ["W_4_3"])[0] < 1e-12
+
+
+def first_order_errors(rule, against, steps=STEPS) -> dict[str, list[float]]:
+    w = drawn(NET)
+    x, teacher = batch(NET, w)
+    expected, errors = decoded(against, NET, w, x, teacher), []
+    for step in steps:
+        found = update(rule.with_constants(step=step), NET, x, teacher, w)
+        errors.append(off({n: found[n] / step for n in matrices(NET)}, expected, matrices(NET)))
+    return dict(zip(matrices(NET), np.array(errors).T.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
+def test_small_steps_follow_the_decoders(rule):
+    """P9b: order 1 over five decades; oracle: autograd's Jacobians of tanh(Q h). Not the gradient."""
+    errors = first_order_errors(rule, rule)
+    for name, found in errors.items():
+        if rule is DTP and name == "W_3_2":  # exact: rounding of a difference of rates
+            assert max(found) < 1e2 * EPS / min(STEPS)
+        else:
+            assert order(STEPS, found) == pytest.approx(1, abs=0.1)
+            assert found[-1] < 1e-4
+    w = drawn(NET)
+    x, teacher = batch(NET, w)
+    gradient = backprop_gradient(NET, w, x, teacher)
+    assert min(off(decoded(rule, NET, w, x, teacher), gradient, ["W_1_0", "W_2_1"])) > 0.3
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
+def test_small_steps_of_a_spoilt_rule_follow_something_else(rule, mutant):
+    """Without the difference the error even grows as 1/step."""
+    errors = first_order_errors(spoilt(rule, *MUTANTS[mutant]), rule, (1e-2, 1e-3))
+    assert max(e[-1] for e in errors.values()) > 0.1
+    if mutant == "no difference":
+        assert errors["W_1_0"][1] > 5 * errors["W_1_0"][0] > 50
+
+
+@pytest.mark.parametrize("step", [2.0, 0.1])
+@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
+def test_the_highest_hidden_layer_is_backprop_times_the_step(loss, step):
+    """P9e: exactly, whatever the decoders. Oracle: autograd. With a learned top it is not."""
+    net = mlp(NET.sizes, "tanh", loss)
+    w = drawn(net)
+    x, teacher = batch(net, w)
+    gradient = backprop_gradient(net, w, x, teacher)
+    expected = {n: step * gradient[n] for n in ("W_3_2", "b_3")} | {n: gradient[n] for n in ("W_4_3", "b_4")}
+    rule = DTP.with_constants(step=step)
+    for seed in (1, 2):
+        assert (
+            max(off(update(rule, net, x, teacher, drawn(net, seed=seed) | draw(net, gaussian)), expected, expected))
+            < 1e-13
+        )
+    assert (
+        min(off(update(rule, net, x, teacher, w), {n: step * v for n, v in gradient.items()}, ["W_1_0", "W_2_1"])) > 0.3
+    )
+    assert off(update(TOP.with_constants(step=step), net, x, teacher, w), expected, ["W_3_2"])[0] > 0.3
+    for swap in (("step*T(", "T("), ("step*T(", "-step*T("), ("slope * (target", "(target")):
+        wrong = update(spoilt(rule, swap), net, x, teacher, w)
+        assert off(wrong, expected, ["W_3_2"])[0] > 0.05 or (swap[1] == "T(" and step == 1)
+
+
+@pytest.mark.parametrize("realisation", REALISATIONS)
+def test_the_highest_hidden_layer_in_every_realisation(realisation):
+    """The same at a step of 1/2; tolerances of the edges."""
+    net = mlp([4, 4, 4, 3])
+    w = drawn(net)
+    x, teacher = batch(net, w, 2)
+    gradient = backprop_gradient(net, w, x, teacher)
+    rule = replace(DTP, phases={}, name="learn")
+    assert agrees(rule, net, x, teacher, w, {"W_2_1": 0.5 * gradient["W_2_1"]}, realisation)
+
+
+@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
+def test_with_the_transposed_jacobian_for_a_decoder_it_is_backprop(loss):
+    """P9d: a decoder whose step is J^T makes every layer backprop times the step. Oracle: autograd."""
+    net = mlp(NET.sizes, "tanh", loss)
+    w = drawn(net)
+    x, teacher = batch(net, w)
+    hidden = "target = rate + T(mismatch_above)\nmismatch = slope * (target - rate)"
+    transposed = replace(DTP, name="transposed", phases={}, hidden=hidden, limit=None, own=None)
+    gradient = backprop_gradient(net, w, x, teacher)
+    expected = {n: 0.5 * gradient[n] for n in matrices(net)}
+    assert max(off(update(transposed, net, x, teacher, w), expected, expected)) < 1e-13
+    inverse = spoilt(transposed, ("T(mismatch_above)", "T(target_above) - T(rate_above)"))  # W^T alone is not J^T
+    assert max(off(update(inverse, net, x, teacher, w), expected, expected)) > 0.03
+
+
+def test_with_exact_inverses_it_is_target_propagation():
+    """P9c: g = W^-1 (f^-1 - b) and the full step. Oracle: the rule target_propagation, itself held to NumPy."""
+    net = square(8, 4)
+    w = draw(net, lambda rng, rows, columns: haar(rng, rows) @ np.diag(rng.uniform(0.7, 1.4, rows)))
+    x, teacher = batch(net, w)
+    exact = replace(
+        TOP,
+        name="exact",
+        phases={},
+        pathways={"V": Pathway("above", Tied("W", "pseudo-inverse"))},
+        constants={"step": 1.0},
+        hidden="""
+            target = rate + V(goal_above) - V(image_above)
+            goal = inv(target) - b
+            image = potential - b
+            mismatch = slope * (target - rate)
+        """,
+        output="""
+            goal = rate + step*(teacher - rate) - b
+            image = potential - b
+            mismatch = teacher - rate
+        """,
+        limit=None,
+        own=None,
+    )
+    full = update(RULES["target_propagation"], net, x, teacher, w)
+    assert max(off(update(exact, net, x, teacher, w), full, full.changes)) < 1e-12
+    assert off(update(exact.with_constants(step=0.5), net, x, teacher, w), full, ["W_3_2"])[0] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("rule", "realisation"), [("dtp_learned_top", r) for r in REALISATIONS] + [(DTP.name, r) for r in REALISATIONS[:2]]
+)
+def test_a_finite_step_in_every_realisation(rule, realisation):
+    """Oracle: the published recursion in NumPy, tanh, step 1/2; tolerances of the edges."""
+    rule = BOTH[rule]
+    net = mlp([4, 4, 4, 3])
+    w = drawn(net)
+    x, teacher = batch(net, w, 2)
+    learn = replace(rule, phases={}, name="learn")
+    expected = follow(rule, net, w, x, teacher, 0.5)
+    assert agrees(learn, net, x, teacher, w, expected, realisation)
+    if realisation == "tensor.rate":
+        for swaps in MUTANTS.values():
+            wrong = update(spoilt(learn, *swaps), net, x, teacher, w)
+            assert max(off(wrong, expected, matrices(net))) > 0.02
+
+
+# -- decoders ----------------------------------------------------------------------------------------------------------
+
+INVERSE_MUTANTS = {
+    "clean aim": (("(probe_post - guess_post)", "(rate_post - guess_post)"),),
+    "no noise": (("probe = rate + sigma*noise", "probe = rate"),),
+    "sign": (("(probe_post - guess_post)", "(probe_post + guess_post)"),),
+    "clean image": (("W(probe_below)", "W(rate_below)"),),
+}
+
+
+@pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
+def test_decoders_descend_the_reconstruction_error_of_the_probes(rule):
+    """Oracle: autograd of 1/2 |probe - tanh(Q h)|^2 for the very noise that was drawn, all layers at once."""
+    w = drawn(NET)
+    x, teacher = batch(NET, w)
+    program, weights, given = prepare(phase_only(rule), NET, x, teacher, w)
+    found = simulated(program, weights, given, "tensor.rate")
+    assert sorted(found) == [f"Q_{k}_{k + 1}" for k in (1, 2, 3)][: 3 if rule is TOP else 2]
+    probe, sigma = torch.tensor(x), rule.constants["sigma"]
+    for k in (1, 2, 3):
+        if f"Q_{k}_{k + 1}" not in found:
+            continue
+        rate = torch.tanh(probe @ torch.tensor(w[f"W_{k}_{k - 1}"]).T + torch.tensor(w[f"b_{k}"]))
+        probe = rate + sigma * torch.tensor(given[f"noise_inverse_{k}"])
+        image = probe @ torch.tensor(w[f"W_{k + 1}_{k}"]).T + torch.tensor(w[f"b_{k + 1}"])
+        image = image if k + 1 == NET.output else torch.tanh(image)
+        leaf = torch.tensor(w[f"Q_{k}_{k + 1}"], requires_grad=True)
+        loss = 0.5 * (probe - torch.tanh(image @ leaf.T)).square().sum(1).mean()
+        expected = -torch.autograd.grad(loss, leaf)[0].numpy()
+        assert off(found, {f"Q_{k}_{k + 1}": expected}, [f"Q_{k}_{k + 1}"])[0] < 1e-13
+
+
+def white_probes(rule, net, w, x):
+    """(program, weights, given): every sample with every pair of +- sqrt(n) e_i as the noise of layers 1 and 2, so that
+    the noise has exactly unit covariance and meets neither the rates nor the other layer's."""
+    one, two = (np.sqrt(net.sizes[k]) * np.vstack([np.eye(net.sizes[k]), -np.eye(net.sizes[k])]) for k in (1, 2))
+    if rule is DTP:
+        two = np.zeros((1, net.sizes[2]))  # no decoder listens to it
+    pairs = [(s, a, b) for s in x for a in one for b in two]
+    data, a, b = (np.array(part) for part in zip(*pairs, strict=True))
+    program, weights, given = prepare(phase_only(rule), net, data[:1], np.zeros((1, net.sizes[-1])), w)
+    chosen = {"data_0": data, "noise_inverse_1": a, "noise_inverse_2": b}
+    return program, weights, {name: chosen[name] for name in given if name in chosen}
+
+
+def optimum(moments: np.ndarray, forward: np.ndarray) -> np.ndarray:
+    """C W^T (W C W^T)^-1: the best linear reconstruction of what has second moments C from its image."""
+    return moments @ forward.T @ np.linalg.inv(forward @ moments @ forward.T)
+
+
+def moments_of(net, w, x, sigma) -> dict[str, np.ndarray]:
+    """Second moments of the probes of a linear net without biases, of which Q_k_(k+1) is to be the inverse."""
+    rates = x @ w["W_1_0"].T
+    one = rates.T @ rates / len(x) + sigma**2 * np.eye(net.sizes[1])
+    two = w["W_2_1"] @ one @ w["W_2_1"].T + sigma**2 * np.eye(net.sizes[2])
+    return {"Q_1_2": one, "Q_2_3": two}
+
+
+@pytest.mark.parametrize("sizes", [(3, 4, 3, 2), (3, 3, 3, 3)], ids=["contracting", "square"])
+@pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
+def test_the_learned_inverse_is_the_one_that_keeps_the_noise(rule, sizes):
+    """P12, for a linear net: the mean change is (C - V W C) W^T, so that it ends at V = C W^T (W C W^T)^-1.
+
+    That is the inverse of a square W; of a contracting one it is not the pseudo-inverse, as the probes are not white.
+    """
+    net = mlp(sizes, "linear")
+    w = drawn(net, bias=0.0)
+    x = np.random.default_rng(5).uniform(-1, 2, (4, 3))
+    learned = [q for q in ("Q_1_2", "Q_2_3") if q in weights_of(rule, net, w)]
+    moments = moments_of(net, w, x, rule.constants["sigma"])
+    up = {q: w[f"W_{q[-1]}_{q[2]}"] for q in learned}
+
+    def change(decoders, rule=rule):
+        return simulated(*white_probes(rule, net, w | decoders, x), "tensor.rate")
+
+    law = {q: (moments[q] - w[q] @ up[q] @ moments[q]) @ up[q].T for q in learned}
+    start = change({})
+    assert max(off(start, law, learned)) < 1e-13
+    best, other = (
+        {q: f(q) for q in learned} for f in (lambda q: optimum(moments[q], up[q]), lambda q: np.linalg.pinv(up[q]))
+    )
+    assert all(np.linalg.norm(change(best)[q]) < 1e-13 * np.linalg.norm(start[q]) for q in learned)
+    if len(set(sizes)) == 1:
+        assert max(off(best, other, learned)) < 1e-12
+    else:
+        assert all(np.linalg.norm(change(other)[q]) > 0.02 * np.linalg.norm(start[q]) for q in learned)
+    for mutant, swaps in INVERSE_MUTANTS.items():
+        if mutant in ("no noise", "clean image") and len(set(sizes)) == 1:
+            continue  # the inverse of a square W undoes these as well
+        _, weights, given = white_probes(rule, net, w | best, x)
+        wrong = prepare(phase_only(spoilt(rule, *swaps)), net, x, np.zeros((4, sizes[-1])))[0]
+        found = simulated(wrong, weights, given, "tensor.rate")
+        assert any(np.linalg.norm(found[q]) > 0.01 * np.linalg.norm(start[q]) for q in learned), mutant
+
+
+@pytest.mark.parametrize("realisation", ["circuit.rate", "tensor.spiking"])
+def test_the_mean_change_of_decoders_in_other_realisations(realisation):
+    """The same law on a smaller net, probes and all; tolerances of the edges."""
+    net = mlp([2, 2, 2, 2], "linear")
+    w = drawn(net, bias=0.0)
+    x = np.random.default_rng(5).uniform(-1, 1, (2, 2))
+    moments = moments_of(net, w, x, DTP.constants["sigma"])["Q_1_2"]
+    law = (moments - w["Q_1_2"] @ w["W_2_1"] @ moments) @ w["W_2_1"].T
+    found = simulated(*white_probes(DTP, net, w, x), realisation)
+    assert agree(found, {"Q_1_2": law}, realisation, ["Q_1_2"])
