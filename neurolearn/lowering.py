@@ -93,7 +93,9 @@ class Lowering:
             self._compartment(phase, layer, name, span)
         else:
             known = ", ".join(sorted(n for n in self.texts.statements[phase, layer] if not n.startswith("in_")))
-            raise span.error(f"the {self.layers.kind(layer)} layer has no signal {name!r} here; it has {known}.", self.rule.name)
+            raise span.error(
+                f"the {self.layers.kind(layer)} layer has no signal {name!r} here; it has {known}.", self.rule.name
+            )
 
     def _spread_demand(self) -> None:
         """Follow every demanded signal to what it reads, phases from last to first (latches reach back)."""
@@ -114,6 +116,11 @@ class Lowering:
             raise InputError(
                 f"{self.rule.name} needs the inverse of the activation, and {self._activation(layer).name} has none; "
                 "choose leaky_relu, asinh, tanh or softplus."
+            )
+        elif part.kind == "call" and part.value == "inv" and self.network.signed:
+            raise InputError(
+                f"{self.rule.name} takes f back to the potential, and units of fixed polarity have the rate s*f; choose a "
+                "network that is not signed."
             )
         elif part.kind == "call" and part.value == "sum":
             raise part.span.error("sum belongs to a broadcast; cells hear others through pathways.", self.rule.name)
