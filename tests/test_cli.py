@@ -133,7 +133,7 @@ def test_rules_json():
 def test_rules_json_into_a_file_leaves_the_table_on_stdout(tmp_path):
     done = good("rules", "--json", tmp_path / "rules.json")
     assert "backprop" in done.stdout and done.stderr == ""
-    assert strict((tmp_path / "rules.json").read_text())["network"] == "4-5-4-3 tanh"
+    assert strict((tmp_path / "rules.json").read_text())["rules"][0]["network"] == "12-10-8-4 tanh"
 
 
 def test_json_on_stdout_sends_the_table_to_stderr():
@@ -142,10 +142,10 @@ def test_json_on_stdout_sends_the_table_to_stderr():
 
 
 def test_a_named_rule_is_shown_in_full():
-    text = good("rules", "difference_target_propagation", "--sizes", "3-4-2").stdout
+    text = good("rules", "difference_target_propagation", "--sizes", "3-5-4-2").stdout
     assert "target = rate + f(Q(target_above)) - f(Q(rate_above))" in text
     assert "decoders: Changes to first order in the step" in text
-    assert "Ledger on 3-4-2 tanh" in text and "change of Q_1_2 depends on" in text
+    assert "Ledger on 3-5-4-2 tanh" in text and "change of Q_1_2 depends on" in text
     assert "feedback_alignment" not in text
 
 

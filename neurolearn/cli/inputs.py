@@ -103,7 +103,7 @@ def _why(error: BaseException, path: Path) -> str:
 
 def realisations_of(texts: Iterable[str] | None, option: str = "--realisations") -> tuple[str, ...]:
     """Realisations in their own order; all four by default or for ``all``."""
-    wanted = _split([default] if not texts else texts, option, f"realisations: {', '.join(REALISATIONS)}")
+    wanted = _split(["all"] if not texts else texts, option, f"realisations: {', '.join(REALISATIONS)}")
     for name in wanted:
         one_of(option, name, (*REALISATIONS, "all"))
     return tuple(name for name in REALISATIONS if name in wanted or "all" in wanted)

@@ -62,6 +62,7 @@ gauss_newton_target = Rule(
     times={"tau_control": 12.0},
     phases={
         "newton": Phase(
+            input="wave = 0*rate",
             hidden="""
                 back = T(push_above)
                 push = slope*back
