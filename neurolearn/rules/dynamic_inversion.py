@@ -128,6 +128,7 @@ sequential_dynamic_inversion = Rule(
     plasticity={"W": "mismatch_post * rate_pre"},
     limit=Limit("leak", equals=pseudo_inverse, order=1, values=(1e-3, 1e-4, 1e-5, 1e-6)),
     own=damped_inverse,
+    nets=Nets(chain=True),
 )
 
 non_dynamic_inversion = Rule(
