@@ -2,8 +2,9 @@ r"""Direct feedback alignment: every hidden layer hears the output error through
 
     $\delta_l = f'(a_l) \odot B_l (t - h_L)$,   $\Delta W_l = \delta_l h_{l-1}^\top$
 
-$B_l$ (units of l, output units) never learns. In a linear network with $B_l = (W_L \cdots W_{l+1})^\top$ the rule is
-backpropagation. Source: Nokland 2016, arXiv:1609.01596.
+$B_l$ (units of l, output units) never learns. In the last hidden layer of a chain the rule is feedback alignment; in a
+linear network with $B_l = (W_L \cdots W_{l+1})^\top$ (over skips: the sum over all paths) it is backpropagation.
+Source: Nokland 2016, arXiv:1609.01596.
 """
 
 from neurolearn.rule import Identity, Pathway, Rule, Uniform

@@ -165,6 +165,7 @@ def test_in_a_coherent_network_no_sample_moves_a_unit_the_wrong_way(sizes, share
     wrong, total, cosines = wrong_signs(FREE, sizes, activation)
     assert wrong / total == pytest.approx(share, abs=0.06)
     assert abs(np.mean(cosines)) < 0.3
+    assert wrong_signs(mutant("no kick"), sizes, activation, nets=1)[0] == 0  # the kick buys precision, not signs
     for name in ("the sign turned", "the gate left out"):  # a silent or a negative unit is no positive one
         wrong, total, _ = wrong_signs(mutant(name), sizes, activation, nets=1)
         assert wrong / total > 0.2
