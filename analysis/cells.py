@@ -1,7 +1,7 @@
 """Which rules hold in which realisation? The table of cells, from a run of ``neurolearn verify --full --json``.
 
     neurolearn verify --rules all --full --json edges.json
-    python analysis/cells.py edges.json            # or edges.json.gz; writes docs/cells.md and docs/images/cells.png
+    python analysis/cells.py --edges edges.json    # writes docs/cells.md and its figure
 
 One row per rule, one column per edge: the largest ratio of measured to tolerance over nets, seeds and weights, and how many
 statements stand behind it. Exits with 1 if any of them failed.
@@ -9,6 +9,7 @@ statements stand behind it. Exits with 1 if any of them failed.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import sys
@@ -17,8 +18,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+import neurolearn as nl
+from neurolearn import figures
+
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "analysis/results/edges.json.gz"
+RESULTS, PAGE = ROOT / "analysis/results/edges.json.gz", ROOT / "docs/cells.md"
 COLUMNS = {  # edge -> heading
     "circuit.rate=tensor.rate": "circuit.rate = tensor.rate",
     "circuit.spiking=tensor.spiking": "circuit.spiking = tensor.spiking",
@@ -93,20 +97,34 @@ def draw(table: dict[str, dict[str, tuple[float, int, int]]], ax) -> None:
 
 
 def main() -> int:
-    """Write the page and the figure; 1 if a statement failed."""
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
-    if not path.is_file():
-        print(f"there is no file {path}; run neurolearn verify --rules all --full --json {path} first.", file=sys.stderr)
-        return 2
-    table = cells(load(path))
+    options = arguments()
+    if not options.edges.is_file():
+        raise nl.InputError(
+            f"there is no file {options.edges}; run neurolearn verify --rules all --full --json {options.edges} first."
+        )
+    table = cells(load(options.edges))
     text = page(table)
-    (ROOT / "docs/cells.md").write_text(text)
-    figure, ax = plt.subplots(figsize=(6.5, 0.24 * len(table) + 1.2), layout="constrained")
-    draw(table, ax)
-    figure.savefig(ROOT / "docs/images/cells.png", dpi=160)
-    print(text.split("\n\n", 3)[-1])
+    if not options.smoke:
+        PAGE.write_text(text, encoding="utf-8")
+    with figures.styled():
+        figure, ax = plt.subplots(figsize=(6.5, 0.24 * len(table) + 1.2), layout="constrained")
+        draw(table, ax)
+        print(text.split("\n\n", 3)[-1])
+        print(f"figure: {figures.save(figure, options.out)}")
     return int(any(cell[2] for edges in table.values() for cell in edges.values()))
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--edges", type=Path, default=RESULTS, help="JSON of neurolearn verify, .json or .json.gz")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/images/cells.png", help="the figure")
+    parser.add_argument("--smoke", action="store_true", help="leave docs/cells.md as it is")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except nl.NeurolearnError as error:
+        print(f"cells: {error}", file=sys.stderr)
+        sys.exit(2)

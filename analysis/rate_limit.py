@@ -132,8 +132,7 @@ def draw(rules, steps, curves, slopes, living, path: Path) -> Path:
 
 
 def _curves(axis, rules, steps, curves, slopes, living) -> None:
-    known = list(nl.rules.ALL)
-    colour = {r.name: figures.COLOURS[known.index(r.name) if r.name in known else 5 + k] for k, r in enumerate(rules)}
+    colour = figures.colours([rule.name for rule in rules])
     phase, n = physiology.timing(SETTING.seed), spikes(steps)
     alone = float(spikes(phase.settle + phase.window, phase))
     for encoding, word in (("regular", "−1"), ("poisson", "−1/2")):

@@ -54,11 +54,16 @@ def save(figure, path: str | Path) -> Path:
     return Path(path)
 
 
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each rule, in their order."""
+    return {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(names)}
+
+
 def comparison(result: dict, path: str | Path) -> Path:
     """The four questions of the main job in one picture: does it learn, where does it point, do the realisations agree,
     and what is left of it at 200 ms."""
     names = result["settings"]["rules"]
-    colour = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(names)}
+    colour = colours(names)
     with style():
         figure, axes = new(2, 2, 11.5, 8.2)
         _accuracy(axes[0, 0], result, colour)

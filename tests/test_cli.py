@@ -74,7 +74,7 @@ def shell(*args: str, **kwargs):
 
 HELP = {
     (): ["rules", "compare", "verify", "--version", "--debug", "--help", "path/to/file.py:name", "Exit codes"],
-    ("rules",): ["NAME", "--json", "--source", "--sizes", "--activation", *REALISATIONS, "4-5-4-3"],
+    ("rules",): ["NAME", "--json", "--source", "--sizes", "--activation", *REALISATIONS, "8-6-3"],
     ("compare",): ["--rules", "--realisations", "--data", "--sizes", "--activation", "--epochs", "--seed ", "--seeds",
                    "--weights", "--no-train", "--out", "--device", "--json", "neurolearn-out", *REALISATIONS,
                    *data.NAMES],
@@ -102,7 +102,8 @@ def test_version():
 # -- rules -------------------------------------------------------------------------------------------------------------
 
 
-def test_rules_lists_every_rule():
+def test_rules_lists_every_rule(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
     text = good("rules").stdout
     for name, rule in rules.ALL.items():
         assert re.search(rf"^{name} ", text, re.M)
