@@ -15,7 +15,6 @@ import json
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import neurolearn as nl
@@ -106,8 +105,8 @@ def main() -> int:
     text = page(table)
     if not options.smoke:
         PAGE.write_text(text, encoding="utf-8")
-    with figures.styled():
-        figure, ax = plt.subplots(figsize=(6.5, 0.24 * len(table) + 1.2), layout="constrained")
+    with figures.style():
+        figure, ax = figures.new(1, 1, 6.5, 0.24 * len(table) + 1.2)
         draw(table, ax)
         print(text.split("\n\n", 3)[-1])
         print(f"figure: {figures.save(figure, options.out)}")

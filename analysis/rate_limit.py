@@ -27,7 +27,7 @@ from neurolearn.cli.inputs import rule_of
 from neurolearn.edges import Setting, error_curve
 from neurolearn.tensor.spiking import SpikingProgram
 
-RULES = ("feedback_alignment", "difference_target_propagation", "dynamic_inversion")
+RULES = ("feedback_alignment", "dtp_learned_top", "dynamic_inversion")
 STEPS = (2000, 4000, 8000, 16000, 32000)  # of 1 ms, per phase, as in `neurolearn verify --full`; the last half is read
 SETTING = Setting((12, 10, 8, 4), "tanh", seed=1, batch=4)  # the net on which `neurolearn verify` measures
 DRAWS = 8  # of initial potentials (and of Poisson spikes); the median over them is taken
