@@ -53,7 +53,7 @@ class Dataset:
     def one_against_the_rest(self, column: int) -> Dataset:
         """A regression on one column of y: 1 for the samples of that class and 0 for all others."""
         splits = [part for s in SPLITS for part in (self._pair(s)[0], self._pair(s)[1][:, [column]])]
-        return Dataset(f"{self.name}, {self.classes[column]} or not", *splits, classes=())
+        return Dataset(f"{self.name}, one against the rest", *splits, classes=())
 
     def _pair(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         if split not in SPLITS:

@@ -5,9 +5,10 @@
 """
 
 from neurolearn.training.controls import CONTROLS, backprop_from
+from neurolearn.training.one_vs_rest import one_vs_rest
 from neurolearn.training.schedule import Schedule
 from neurolearn.training.search import search
 from neurolearn.training.settings import TASKS, Rate, Task, task
 from neurolearn.training.train import Run, train
 
-__all__ = ["CONTROLS", "TASKS", "Rate", "Run", "Schedule", "Task", "backprop_from", "search", "task", "train"]
+__all__ = ["CONTROLS", "TASKS", "Rate", "Run", "Schedule", "Task", "backprop_from", "one_vs_rest", "search", "task", "train"]

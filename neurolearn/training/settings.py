@@ -29,7 +29,7 @@ class Task:
     """A budget, and rates by rule or control. sizes: of the chain of tanh layers that they were chosen on.
 
     schedules: of rules whose feedback learns in passes of its own. other: {activation: rates}, for hidden layers of
-    another activation.
+    another activation. readout: {activation: best rate of readout_only}.
     """
 
     sizes: tuple[int, ...] = ()
@@ -38,6 +38,7 @@ class Task:
     rates: Mapping[str, Rate] = field(default_factory=dict)
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     other: Mapping[str, Mapping[str, Rate]] = field(default_factory=dict)
+    readout: Mapping[str, float] = field(default_factory=dict)
 
     def rate(self, rule: str, activation: str = "tanh") -> Rate:
         """Rate of a rule or control; that of tanh where there is none for the activation."""
@@ -61,7 +62,7 @@ TASKS: dict[tuple[str, str], Task] = {
         "direct_feedback_alignment": 0.5,
         "difference_target_propagation": 0.2,
         "dynamic_inversion": 0.2,
-    }),
+    }, readout={"tanh": 5.0, "leaky_relu": 20.0}),
     ("yin_yang", "squared"): Task((4, 30, 30, 3), epochs=25, batch=32, rates={
         "linear": 0.05,
         "readout_only": 0.2,
@@ -79,7 +80,19 @@ TASKS: dict[tuple[str, str], Task] = {
         "direct_feedback_alignment": 0.07,
         "difference_target_propagation": 0.1,
         "dynamic_inversion": 0.14,
-    }),
+    }, readout={"tanh": 0.2, "leaky_relu": 0.2}),
+    ("waves", "squared"): Task((8, 40, 20, 1), epochs=25, batch=32, other={"relu": {
+        "linear": 0.1,
+        "readout_only": 0.5,
+        "backprop": 0.5,
+        "kickback": 0.2,
+    }}, readout={"relu": 0.2}),
+    ("yin_yang, one against the rest", "squared"): Task((4, 30, 30, 1), epochs=25, batch=32, other={"relu": {
+        "linear": 0.1,
+        "readout_only": 0.2,
+        "backprop": 0.2,
+        "kickback": 0.1,
+    }}, readout={"relu": 0.2}),
 }
 
 

@@ -28,7 +28,7 @@ from neurolearn.training import settings
 from neurolearn.training.controls import Learner, learner
 from neurolearn.training.schedule import Pass, Schedule, only
 from neurolearn.training.settings import Rate
-from neurolearn.training.watch import Watch
+from neurolearn.training.watch import Diverged, Watch
 
 Row = dict[str, Any]
 
@@ -88,6 +88,9 @@ def train(rule: Rule | str, network: Network, dataset: Dataset, *, epochs: int |
         except SettlingError as error:
             watch.check(engine.numpy(), where)  # weights that diverged are the cause, if they did
             raise SettlingError(f"{where}: {error} Or take a smaller rate.") from error
+        except torch.linalg.LinAlgError as error:  # a pseudo-inverse of weights that are not finite
+            watch.check(engine.numpy(), where)
+            raise Diverged(f"{where}: a weight has no inverse ({error}); take a smaller rate.") from error
         head = {"rule": who.name, "seed": seed, "epoch": number, "epochs": len(passes) - 1, "learned": learned}
         history.append({**head, **row, "seconds": seconds})
         if on_epoch:
@@ -107,9 +110,10 @@ def _pass(engine: RateProgram, dataset: Dataset, batch: int, rate: Rate, seed: i
 def _check(who: Learner, dataset: Dataset, epochs: int, batch: int, seed: int, rate: Rate) -> None:
     """Raises InputError with the argument, its value and what to give instead."""
     fit, samples = (dataset.x_train.shape[1], dataset.y_train.shape[1]), len(dataset.x_train)
+    classes = "classes" if dataset.classes else "targets"
     if (who.network.sizes[0], who.network.sizes[-1]) != fit:
         raise InputError(f"the network ({who.network}) does not fit {dataset.name}, which has {fit[0]} features and "
-                         f"{fit[1]} {'classes' if dataset.classes else 'targets'}; its sizes must begin with {fit[0]} and end with {fit[1]}.")
+                         f"{fit[1]} {classes}; its sizes must begin with {fit[0]} and end with {fit[1]}.")
     integers = {"epochs": (epochs, 0, np.inf), "batch": (batch, 1, samples), "seed": (seed, 0, np.inf)}
     for name, (value, least, most) in integers.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or not least <= value <= most:

@@ -38,7 +38,8 @@ class Watch:
     def row(self, weights: Mapping[str, np.ndarray], where: str) -> dict[str, Any]:
         """``scores``, and angle_to_backprop_deg. Raises Diverged, and SettlingError from a rule's loop."""
         self.check(weights, where)
-        return {**scores(self.who.network, weights, self.dataset), "angle_to_backprop_deg": self._angles(weights) if self.reference else None}
+        angles = self._angles(weights) if self.reference else None
+        return {**scores(self.who.network, weights, self.dataset), "angle_to_backprop_deg": angles}
 
     def check(self, weights: Mapping[str, np.ndarray], where: str) -> None:
         """Raises Diverged, beginning with ``where``, if a weight is not finite or the loss has run away."""
