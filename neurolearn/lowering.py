@@ -224,6 +224,8 @@ class Lowering:
             return replace(node, kind="name", value=_compartment_name(node))
         if node.kind == "name" and node.value in DRAWN:
             return replace(node, value=f"{node.value}_{phase}")
+        if node.kind == "name" and node.value == "polarity" and not self.network.signed:
+            return replace(node, kind="number", value=1.0)
         if node.kind == "name" and node.value == "distance":
             return replace(node, kind="number", value=float(self._distance(layer)))
         return node

@@ -96,7 +96,7 @@ def expected_reconstruction(network, weights, x, teacher, constants):
 
 
 CONSTANTS = {"step": 0.5, "sigma": 0.1, "decay": 0.1}
-SHAKEN = "shaken = f(W(shaken_below) + b)"
+SHAKEN = "shaken = polarity*f(W(shaken_below) + b)"
 CHAIN = """
     view = rate
     target = rate + f(Q(target_above)) - f(Q(view_above))
