@@ -17,6 +17,7 @@ from neurolearn.program import Program
 from neurolearn.rule import Expectation, Identity, Limit, Rule
 
 EXACT = 1e-11  # relative error at which a weight counts as exact for every value of a limit's parameter
+TOGETHER = 5  # draws that are run side by side
 SETS = ("transpose", "path transpose", "orthogonal")
 
 
@@ -125,11 +126,11 @@ def _expectation(rule: Rule, expectation: Expectation, setting: Setting, sabotag
 
     The squared distance over the sum of squared standard errors is 1 on average; its root is what is measured.
     """
-    batch = setting.batch
     program, tested, weights, _ = case(rule, setting, sabotage)
     set_weights(program, weights, expectation.set)
-    x, teacher = setting.batch_of()
-    theirs = _reference(rule, expectation.equals)(setting.network(), weights, x, teacher, program.constants)
+    theirs = _reference(rule, expectation.equals)(setting.network(), weights, *setting.batch_of(), program.constants)
+    x, teacher = setting.batch_of(TOGETHER)
+    batch = len(x)
     samples: dict[str, list[np.ndarray]] = {name: [] for name in theirs}
     for draw in range(expectation.draws // batch):
         indices = np.arange(batch) + draw * batch
