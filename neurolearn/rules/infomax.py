@@ -24,6 +24,8 @@ takes the mean away, without which that is no covariance:
 
     $\tau \dot v = y - Q v$,   $\Delta W = v x^\top$,   $\Delta Q = y y^\top - Q$,   $\Delta b = -y$
 
+Q and b are always a step behind W, so W has to move by less in a step than they can follow, or it runs away.
+
 ``infomax_square``: as many deterministic logistic units as inputs, $y = \sigma(u)$; natural gradient of $\langle \log |\det
 \partial y / \partial x| \rangle$, the gradient times $W^\top W$, which needs no inverse but the transpose of W,
 
