@@ -170,7 +170,7 @@ class Skeleton(ABC):
 
     # -- synapses --------------------------------------------------------------------------------------------------
 
-    def _synapses(self, k: int, compartment: Compartment, path: Path) -> SynapsesPlan:
+    def _synapses(self, k: int, compartment: Compartment | None, path: Path) -> SynapsesPlan:
         name = path.weight or f"{path.kind}_{compartment.name}_{k}_{path.source}"
         for synapses in self.plan.synapses:
             if synapses.name == name:
@@ -200,7 +200,8 @@ class Skeleton(ABC):
         return synapses
 
     def _plastic(self, plastic: Plastic) -> None:
-        synapses = next(s for s in self.plan.synapses if s.name == plastic.weight)
+        learns = Path("weight", plastic.source, "", plastic.weight)  # a weight may learn and carry no signal yet
+        synapses = self._synapses(plastic.target, None, learns)
         if "change : 1" not in synapses.model:
             synapses.model.append("change : 1")
             synapses.regular.append(Regular([], 0))

@@ -20,6 +20,7 @@ from neurolearn.network import Network, mlp
 from neurolearn.rule import Rule
 from neurolearn.tensor.rate import RateProgram
 from neurolearn.timescales import spiking_timing, timescales
+from neurolearn.timing import Timing
 
 RDI, SDI, NDI, SLDI, LEARNED = (
     RULES[n]
@@ -468,3 +469,23 @@ def test_the_closed_form_in_every_realisation(rule, realisation, network):
         else:
             assert angle(found[name], change) < 2
             assert abs(norm_ratio(found[name], change) - 1) < 0.02
+
+
+@pytest.mark.parametrize("realisation", ["circuit.rate", "circuit.spiking"])
+def test_a_pathway_learns_before_it_carries_a_signal(realisation):
+    """The mirror stage alone: nothing is sent along B then, and its synapses are there. Oracle: as above."""
+    mirror = LEARNED.phases["mirror"]
+    phases = {"mirror": replace(mirror, hidden=mirror.hidden + "\nheard = B(answer_above)")}
+    stage = replace(LEARNED, name="stage", phases=phases, hidden="", output="", plasticity={}, limit=None, own=None)
+    w, batch = drawn(SHALLOW), (X[:2], TEACHER[:2])
+    program, full, given = prepare(stage, SHALLOW, *batch, w)
+    probe, timing = given["noise_mirror_1"], None
+    if realisation == "circuit.spiking":
+        timing = fit_rates(program, full, given, Timing(settle=200, window=200, tau=8e-3))
+    found = update(stage, SHALLOW, *batch, w, realisation=realisation, timing=timing)
+    oracle = -probe.T @ (probe @ w["W_2_1"].T) / 2 - w["B_1_2"]
+    assert set(found.changes) == {"B_1_2"}
+    if realisation == "circuit.rate":
+        assert near(found["B_1_2"], oracle) < 1e-8
+    else:
+        assert angle(found["B_1_2"], oracle) < 2
