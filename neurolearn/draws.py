@@ -34,8 +34,8 @@ class Code:
 def codes(program: Program, timing: Timing) -> list[Code]:
     """The code of every transmitted signal, cell by cell.
 
-    A signal ``x = f(potential)`` whose activation is a cell's own f-I curve is sent by that cell; input may be Poisson;
-    everything else goes through opponent pairs.
+    A signal ``x = f(potential)`` whose activation is a cell's own f-I curve is sent by that cell; input that is the data
+    itself may be Poisson; everything else goes through opponent pairs.
     """
     found = []
     for k, cell in enumerate(program.cells):
@@ -46,7 +46,7 @@ def codes(program: Program, timing: Timing) -> list[Code]:
             if cell.activation.membrane and own and cell.kind != "input":
                 membrane = cell.activation.membrane
                 found.append(Code(k, name, "membrane", membrane.unit, membrane, form.args[0].value))
-            elif cell.kind == "input" and timing.encoding == "poisson":
+            elif timing.encoding == "poisson" and _is_data(cell, name):
                 found.append(Code(k, name, "drawn", timing.rate_of(name)))
             else:
                 found.append(Code(k, name, "opponent", timing.rate_of(name)))
@@ -73,7 +73,7 @@ def thresholds(program: Program, timing: Timing, batch: int) -> dict[int, np.nda
 
 
 def poisson(program: Program, timing: Timing, given: Mapping[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
-    """{signal_cell: signed spikes (steps, batch, units)} of the input's signals, each of which must be the data itself.
+    """{signal_cell: signed spikes (steps, batch, units)} of the input's signals that are the data itself.
 
     Raises InputError if a rate is too high for one spike per step.
     """
@@ -82,7 +82,6 @@ def poisson(program: Program, timing: Timing, given: Mapping[str, np.ndarray], s
         if code.kind != "drawn":
             continue
         value = np.asarray(given[f"data_{code.cell}"])
-        _check_is_data(program.cells[code.cell], code.signal)
         chance = np.abs(value) * code.unit_rate * timing.dt
         if chance.max(initial=0.0) > 0.5:
             raise InputError(
@@ -94,14 +93,16 @@ def poisson(program: Program, timing: Timing, given: Mapping[str, np.ndarray], s
     return trains
 
 
-def _check_is_data(cell: Cell, signal: str) -> None:
-    name = signal
-    while name != "data":
-        forms = set(cell.signal(name).forms.values()) if cell.has(name) else set()
+def _is_data(cell: Cell, signal: str) -> bool:
+    """Whether a signal of the input is the data in every phase, under whatever name and however long it was kept."""
+    if cell.kind != "input":
+        return False
+    kept = {latch.name: latch.signal for latch in cell.latches}
+    while signal != "data":
+        signal = kept.get(signal, signal)
+        forms = set(cell.signal(signal).forms.values()) if cell.has(signal) else set()
         form = next(iter(forms)) if len(forms) == 1 else None
         if form is None or form.kind != "name":
-            raise InputError(
-                f"Poisson encoding needs input signals that are the data; {signal!r} is computed. Use "
-                "encoding='regular'."
-            )
-        name = str(form.value)
+            return False
+        signal = str(form.value)
+    return True

@@ -17,6 +17,7 @@ RATE, SPIKES, RATE_LIMIT, LIMIT = "circuit.rate=tensor.rate", "circuit.spiking=t
 
 
 FULL_BATCH = 32
+MARGIN = 0.15
 VANISHING = 1e-6  # of the largest change of the rule: below it there is nothing to compare
 
 
@@ -92,9 +93,33 @@ def case(rule: Rule, setting: Setting, sabotage: bool, copies: int = 1):
     """(program, program under test, weights, given); ``copies`` of the batch side by side, with the same noise."""
     program = lower(rule, setting.network())
     weights = streams.initial_weights(program, rule.pathways, setting.seed, bias=0.2)
-    x, teacher = setting.batch_of(copies)
-    given = streams.given(program, x, teacher, setting.seed, indices=np.tile(np.arange(setting.batch), copies))
+    indices = _steady(program, weights, setting)
+    given = streams.given(program, *setting.batch_of(copies), setting.seed, indices=np.tile(indices, copies))
     return program, flip(program) if sabotage else program, weights, given
+
+
+def _steady(program: Program, weights, setting: Setting) -> np.ndarray:
+    """Indices of draws for the batch that decide alike if every ``uniform`` number were ``MARGIN`` larger or smaller.
+
+    A stochastic unit whose draw lies nearer to its rate than the ripple of its spikes is decided otherwise in part of the
+    window, which says nothing about the realisation. A sample takes the next draw until it is clear of that.
+    """
+    from neurolearn.tensor.rate import RateProgram
+
+    rate, indices = RateProgram(program, weights), np.arange(setting.batch)
+    while True:
+        given = streams.given(program, *setting.batch_of(), setting.seed, indices=indices)
+        drawn = [name for name in given if name.startswith("uniform_")]
+        if not drawn:
+            return indices
+        now, less, more = (
+            [v for phase in rate.signals({**given, **{n: given[n] + by for n in drawn}}).values() for v in phase.values()]
+            for by in (0.0, -MARGIN, MARGIN)
+        )
+        same = [(a == b).all(1).numpy() for moved in (less, more) for a, b in zip(now, moved, strict=True)]
+        if np.all(same):
+            return indices
+        indices = np.where(np.all(same, axis=0), indices, indices + setting.batch)
 
 
 def algebra(program: Program, weights, given) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ from neurolearn.edge import (
     settings,
 )
 from neurolearn.limits import limit_edge
+from neurolearn.program import Plastic, Program
 from neurolearn.rule import Rule
 from neurolearn.timing import Timing
 
@@ -189,7 +190,30 @@ def error_curve(rule: Rule, setting: Setting, steps, sabotage: bool = False, enc
     curve = []
     for T in steps:
         program, rate, drawn = spike_errors(rule, setting, T, sabotage, encoding)
-        names = [n for n in program.plastic_weights() if rate[n].ndim == 2]
+        names = list(dict.fromkeys(p.weight for p in program.plastics if p.source is not None and _graded(program, p)))
         median = [np.median([relative_error(d[n], rate[n]) for d in drawn]) for n in names]
         curve.append(float(np.exp(np.mean(np.log(median)))))
     return curve
+
+
+def _graded(program: Program, plastic: Plastic) -> bool:
+    """Whether graded values reach what a change reads: behind a decided threshold nothing is left to average."""
+    ends = [(plastic.target, n) for n in plastic.reads("post")] + [(plastic.source, n) for n in plastic.reads("pre")]
+    todo, seen = [(plastic.phase, k, name) for k, name in ends], set()
+    while todo:
+        phase, k, name = place = todo.pop()
+        cell, latch = program.cells[k], program.latch(k, name)
+        if place in seen:
+            continue
+        seen.add(place)
+        if name == "data" or name.startswith("noise_"):
+            return True
+        if latch:
+            todo.append((latch.phase, k, latch.signal))
+        if not cell.has(name) or phase not in cell.signal(name).forms:
+            todo += [(phase, p.source, p.signal) for c in cell.compartments if c.name == name for p in c.paths]
+            continue
+        form = cell.signal(name).forms[phase]
+        if form.value != "where" or any(branch.kind != "number" for branch in form.args[1:]):
+            todo += [(phase, k, read) for read in form.names()]
+    return False

@@ -177,10 +177,13 @@ def test_poisson_input_that_cannot_be_is_refused():
     lowered, _, given = prepare(FA, NET, X, TEACHER)
     with pytest.raises(InputError, match=r"lower unit_rate or dt to stay below 0\.5"):
         draws.poisson(lowered, Timing(encoding="poisson", unit_rate=900.0), given, 10)
-    computed = replace(FA, name="computed", input="rate = 2*data")
-    lowered, _, given = prepare(computed, NET, X, TEACHER)
-    with pytest.raises(InputError, match="needs input signals that are the data"):
-        draws.poisson(lowered, Timing(encoding="poisson"), given, 10)
+
+
+@pytest.mark.parametrize(("text", "drawn"), [("rate = data", True), ("rate = 2*data", False), ("probe = data\nrate = probe", True)])
+def test_input_is_poisson_where_it_is_the_data_itself(text, drawn):
+    """What the input computes is no input, and is sent like any other signal."""
+    lowered, _, given = prepare(replace(FA, name="other", input=text), NET, X, TEACHER)
+    assert bool(draws.poisson(lowered, Timing(encoding="poisson"), given, 10)) == drawn
 
 
 def test_thresholds_are_off_the_lattice_when_asked_and_the_same_on_both_sides():
