@@ -15,7 +15,6 @@ from neurolearn.rule import Rule
 from neurolearn.texts import PlasticText, Texts
 from neurolearn.wiring import Wiring
 
-
 DRAWN = ("noise", "uniform")  # numbers drawn for each unit, sample and phase
 GIVEN = (*DRAWN, "polarity", "distance")
 

@@ -19,7 +19,8 @@ decoders that are exact inverses it is target propagation; and where the top tar
 rate, whatever the decoders. Where the probes have covariance C (means included) and layer l + 1 is linear, the decoder
 that is learned is $C W^\top (W C W^\top)^{-1}$: the inverse of an invertible W, but the pseudo-inverse only for white
 probes. Over skip connections one decoder hears all layers above; where one comes from the output, that sends the
-target of ``dtp_learned_top``. Steps are per sample, without a factor 2. Source: Lee, Zhang, Fischer and Bengio 2015, arXiv:1412.7525; Bartunov et al. 2018, arXiv:1807.04587.
+target of ``dtp_learned_top``. Steps are per sample, without a factor 2. Source: Lee, Zhang, Fischer and Bengio 2015,
+arXiv:1412.7525; Bartunov et al. 2018, arXiv:1807.04587.
 """
 
 from neurolearn import chain
