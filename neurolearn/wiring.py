@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from neurolearn.layers import Layers
+from neurolearn.pathway import SAME_SYNAPSE, Pathway, Tied
 from neurolearn.program import Derivation, Weight
-from neurolearn.rule import SAME_SYNAPSE, Pathway, Tied
 
 
 class Wiring:
