@@ -30,7 +30,7 @@ from target_rules import (
 )
 
 from neurolearn.changes import prepare, update
-from neurolearn.network import mlp
+from neurolearn.network import Connection, Network, mlp
 from neurolearn.observer import backprop_gradient
 from neurolearn.rule import Pathway, Tied
 
@@ -197,19 +197,36 @@ def test_the_highest_hidden_layer_in_every_realisation(realisation):
     assert agrees(rule, net, x, teacher, w, {"W_2_1": 0.5 * gradient["W_2_1"]}, realisation)
 
 
+TRANSPOSED = replace(
+    DTP,
+    name="transposed",
+    phases={},
+    hidden="target = rate + T(mismatch_above)\nmismatch = slope * (target - rate)",
+    limit=None,
+    own=None,
+)
+
+
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
 def test_with_the_transposed_jacobian_for_a_decoder_it_is_backprop(loss):
     """P9d: a decoder whose step is J^T makes every layer backprop times the step. Oracle: autograd."""
     net = mlp(NET.sizes, "tanh", loss)
     w = drawn(net)
     x, teacher = batch(net, w)
-    hidden = "target = rate + T(mismatch_above)\nmismatch = slope * (target - rate)"
-    transposed = replace(DTP, name="transposed", phases={}, hidden=hidden, limit=None, own=None)
     gradient = backprop_gradient(net, w, x, teacher)
     expected = {n: 0.5 * gradient[n] for n in matrices(net)}
-    assert max(off(update(transposed, net, x, teacher, w), expected, expected)) < 1e-13
-    inverse = spoilt(transposed, ("T(mismatch_above)", "T(target_above) - T(rate_above)"))  # W^T alone is not J^T
-    assert max(off(update(inverse, net, x, teacher, w), expected, expected)) > 0.03
+    assert max(off(update(TRANSPOSED, net, x, teacher, w), expected, expected)) < 1e-13
+    weights_alone = spoilt(TRANSPOSED, ("T(mismatch_above)", "T(target_above) - T(rate_above)"))  # W^T is not J^T
+    assert max(off(update(weights_alone, net, x, teacher, w), expected, expected)) > 0.03
+
+
+def test_so_it_is_in_a_rate_circuit():
+    """P9d with softmax, to the edge's 1e-8."""
+    net = mlp([4, 4, 4, 3], "tanh", "cross_entropy")
+    w = drawn(net)
+    x, teacher = batch(net, w, 2, 3)
+    gradient = backprop_gradient(net, w, x, teacher)
+    assert agrees(TRANSPOSED, net, x, teacher, w, {n: 0.5 * gradient[n] for n in matrices(net)}, "circuit.rate")
 
 
 def test_with_exact_inverses_it_is_target_propagation():
@@ -258,6 +275,50 @@ def test_a_finite_step_in_every_realisation(rule, realisation):
         for swaps in MUTANTS.values():
             wrong = update(spoilt(learn, *swaps), net, x, teacher, w)
             assert max(off(wrong, expected, matrices(net))) > 0.02
+
+
+@pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
+def test_over_a_skip_connection_one_decoder_hears_both_layers(rule):
+    """Targets and decoders of 1 -> 2 -> 3 with 1 -> 3. Oracle: the recursion and the plasticity in NumPy.
+
+    The mutants: the output's target, its image of the probes, and their sign.
+    """
+    net = Network((5, 4, 4, 3), tuple(Connection(*ends) for ends in ((0, 1), (1, 2), (2, 3), (1, 3))))
+    rng, step = np.random.default_rng(3), 0.5
+    x, teacher = rng.random((4, 5)), rng.standard_normal((4, 3))
+    _, w, given = prepare(rule, net, x, teacher, bias=0.3)
+    w |= {n: rng.standard_normal(v.shape) / 2 for n, v in w.items() if n.startswith("Q")}
+    one = np.tanh(x @ w["W_1_0"].T + w["b_1"])
+    two = np.tanh(one @ w["W_2_1"].T + w["b_2"])
+    top = two @ w["W_3_2"].T + one @ w["W_3_1"].T + w["b_3"]
+    error = teacher - top
+    if rule is DTP:
+        move = step * error @ w["W_3_2"]
+    else:
+        move = np.tanh((top + step * error) @ w["Q_2_3"].T) - np.tanh(top @ w["Q_2_3"].T)
+    heard = two @ w["Q_1_2"].T + top @ w["Q_1_3"].T
+    low = np.tanh(heard + move @ w["Q_1_2"].T + step * error @ w["Q_1_3"].T) - np.tanh(heard)
+    expected = outer(net, [x, one], {1: (1 - one**2) * low, 2: (1 - two**2) * move})
+    probe = one + 0.3 * given["noise_inverse_1"]
+    image = np.tanh(probe @ w["W_2_1"].T + w["b_2"])
+    noisy = image + 0.3 * given["noise_inverse_2"] if "noise_inverse_2" in given else image
+    last = noisy @ w["W_3_2"].T + probe @ w["W_3_1"].T + w["b_3"]
+    guess = np.tanh(image @ w["Q_1_2"].T + last @ w["Q_1_3"].T)
+    residue = (1 - guess**2) * (probe - guess)
+    expected |= {"Q_1_2": residue.T @ image / 4, "Q_1_3": residue.T @ last / 4}
+
+    def errors(rule):
+        found = simulated(prepare(rule, net, x, teacher)[0], w, given, "tensor.rate")
+        return off(found, expected, expected)
+
+    assert max(errors(rule)) < 1e-13
+    top_target = "rate + step*error" if rule is DTP else "rate + step*(teacher - rate)"
+    for swap in (
+        (top_target, top_target.replace("+", "-")),
+        (top_target, "rate"),
+        ("W(probe_below) + b", "W(probe_below) - b"),
+    ):
+        assert max(errors(spoilt(rule, swap))) > 0.02, swap
 
 
 # -- decoders ----------------------------------------------------------------------------------------------------------
