@@ -94,7 +94,7 @@ def decoded(rule, net, w, x, teacher) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
 def test_where_the_top_is_right_every_target_is_the_rate(rule):
-    """P9a: for any decoders. Targets without the difference, or through TP's decoder, are off by order 1."""
+    """For any decoders. Targets without the difference, or through TP's decoder, are off by order 1."""
     w = drawn(NET)
     x, _ = batch(NET, w)
     right = run(NET, w, x)[0][-1]
@@ -107,7 +107,7 @@ def test_where_the_top_is_right_every_target_is_the_rate(rule):
 
 
 def test_where_the_top_is_right_a_rate_circuit_learns_nothing():
-    """P9a there: 1e-8 of what it learns when the top is wrong, the edge's tolerance."""
+    """To 1e-8 of what it learns when the top is wrong, the edge's tolerance."""
     net = mlp([4, 4, 4, 3])
     w = drawn(net)
     x, teacher = batch(net, w, 2)
@@ -138,7 +138,7 @@ def first_order_errors(rule, against, steps=STEPS) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
 def test_small_steps_follow_the_decoders(rule):
-    """P9b: order 1 over five decades; oracle: autograd's Jacobians of tanh(Q h). Not the gradient."""
+    """Order 1 over five decades; oracle: autograd's Jacobians of tanh(Q h). Not the gradient."""
     errors = first_order_errors(rule, rule)
     for name, found in errors.items():
         if rule is DTP and name == "W_3_2":  # exact: rounding of a difference of rates
@@ -165,7 +165,7 @@ def test_small_steps_of_a_spoilt_rule_follow_something_else(rule, mutant):
 @pytest.mark.parametrize("step", [2.0, 0.1])
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
 def test_the_highest_hidden_layer_is_backprop_times_the_step(loss, step):
-    """P9e: exactly, whatever the decoders. Oracle: autograd. With a learned top it is not."""
+    """Exactly, whatever the decoders. Oracle: autograd. With a learned top it is not."""
     net = mlp(NET.sizes, "tanh", loss)
     w = drawn(net)
     x, teacher = batch(net, w)
@@ -209,7 +209,7 @@ TRANSPOSED = replace(
 
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
 def test_with_the_transposed_jacobian_for_a_decoder_it_is_backprop(loss):
-    """P9d: a decoder whose step is J^T makes every layer backprop times the step. Oracle: autograd."""
+    """A decoder whose step is J^T makes every layer backprop times the step. Oracle: autograd."""
     net = mlp(NET.sizes, "tanh", loss)
     w = drawn(net)
     x, teacher = batch(net, w)
@@ -221,7 +221,7 @@ def test_with_the_transposed_jacobian_for_a_decoder_it_is_backprop(loss):
 
 
 def test_so_it_is_in_a_rate_circuit():
-    """P9d with softmax, to the edge's 1e-8."""
+    """With softmax, to the edge's 1e-8."""
     net = mlp([4, 4, 4, 3], "tanh", "cross_entropy")
     w = drawn(net)
     x, teacher = batch(net, w, 2, 3)
@@ -230,7 +230,7 @@ def test_so_it_is_in_a_rate_circuit():
 
 
 def test_with_exact_inverses_it_is_target_propagation():
-    """P9c: g = W^-1 (f^-1 - b) and the full step. Oracle: the rule target_propagation, itself held to NumPy."""
+    """With g = W^-1 (f^-1 - b) and the full step. Oracle: the rule target_propagation, itself held to NumPy."""
     net = square(8, 4)
     w = draw(net, lambda rng, rows, columns: haar(rng, rows) @ np.diag(rng.uniform(0.7, 1.4, rows)))
     x, teacher = batch(net, w)
@@ -382,7 +382,7 @@ def moments_of(net, w, x, sigma) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("sizes", [(3, 4, 3, 2), (3, 3, 3, 3)], ids=["contracting", "square"])
 @pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
 def test_the_learned_inverse_is_the_one_that_keeps_the_noise(rule, sizes):
-    """P12, for a linear net: the mean change is (C - V W C) W^T, so that it ends at V = C W^T (W C W^T)^-1.
+    """For a linear net: the mean change is (C - V W C) W^T, so that it ends at V = C W^T (W C W^T)^-1.
 
     That is the inverse of a square W; of a contracting one it is not the pseudo-inverse, as the probes are not white.
     """

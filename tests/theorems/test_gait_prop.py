@@ -122,7 +122,7 @@ def test_single_precision_is_enough_at_every_depth():
 
 
 def test_auxiliary_units_get_no_error():
-    """P13: exactly zero on the units of the tower that are not read, and not zero on those that are."""
+    """Exactly zero on the units of the tower that are not read, and not zero on those that are."""
     net, w, x, teacher = made("tower")
     found = signals(GAIT, net, x, teacher, w)
     for k in (1, 2, 3):
@@ -168,7 +168,7 @@ def test_leaky_units_are_exact_until_a_kink_is_crossed():
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
 def test_scaled_orthogonal_matrices_only_rescale_the_layers(scale):
-    """P2: W = c Q gives c^(-2 (L - l)) times the gradient, cosine 1."""
+    """W = c Q gives c^(-2 (L - l)) times the gradient, cosine 1."""
     net = square(32, 5)
     w = draw(net, lambda rng, rows, columns: scale * haar(rng, rows))
     x, teacher = batch(net, w, 16)
@@ -183,7 +183,7 @@ def test_scaled_orthogonal_matrices_only_rescale_the_layers(scale):
 
 
 def test_any_invertible_matrix_stands_where_the_transpose_would():
-    """P3, (G1): delta' = D W^-1 delta, to order 1 in gamma; oracle: that recursion. It is far from the gradient."""
+    """delta' = D W^-1 delta, to order 1 in gamma; oracle: that recursion. It is far from the gradient."""
     net = square(16, 3)
     w = draw(net, gaussian)
     x, teacher = batch(net, w, 16)
@@ -200,7 +200,7 @@ def test_any_invertible_matrix_stands_where_the_transpose_would():
 
 
 def test_at_the_regularisers_minimum_every_unit_has_a_gain_of_its_own():
-    """P4: columns orthogonal with norms sqrt(d) give D diag(1/d) W^T delta, which is not backprop."""
+    """Columns orthogonal with norms sqrt(d) give D diag(1/d) W^T delta, which is not backprop."""
     net, rng = square(32, 4), np.random.default_rng(9)
     w = draw(net)
     gains = {k: rng.uniform(0.5, 2, 32) for k in (1, 2, 3, 4)}
@@ -231,8 +231,8 @@ def published(net, w, x, teacher, gamma: float) -> dict[str, np.ndarray]:
 def test_the_published_form_drowns_in_rounding_at_depth():
     """The pitfall, at the published gamma of 1e-3 with four hidden layers.
 
-    The floor is eps/gamma^(L-l), here within a factor of 100: the first layer loses eleven digits, and all of them in
-    float32, where the difference form keeps three.
+    The floor is eps/gamma^(L-l), here within a factor of 100: the first layer keeps four digits, and none in float32,
+    where the difference form keeps three.
     """
     net, w, x, teacher = made("square")
     gradient, rule = backprop_gradient(net, w, x, teacher), PUBLISHED.with_constants(gamma=1e-3)

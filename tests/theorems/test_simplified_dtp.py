@@ -119,7 +119,7 @@ def test_it_is_backprop_there_in_every_realisation(realisation):
 
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
 def test_a_linear_inverse_at_the_top_carries_the_gradient(loss):
-    """P11: V_L = W_L^T and a linear g_L move the highest hidden target by minus the gradient. Oracle: autograd."""
+    """V_L = W_L^T and a linear g_L move the highest hidden target by minus the gradient. Oracle: autograd."""
     net = mlp(NET.sizes, "tanh", loss)
     w = transposed(net, drawn(net))
     x, teacher = batch(net, w)
@@ -218,7 +218,7 @@ def energy(values, count: int) -> float:
 
 
 def test_targets_of_the_highest_hidden_layer_fill_few_directions():
-    """P10, softmax with C = 10 classes: a linear inverse has rank C - 1, as errors sum to 0 over the classes.
+    """Softmax with C = 10 classes: a linear inverse has rank C - 1, as errors sum to 0 over the classes.
 
     tanh fills all directions, with little energy outside of the first C - 1 (here 4e-4), and auxiliary outputs bring it
     there (here 1 % with 512 of them). The mutant, targets that are not differences, is in all directions at once.
@@ -240,7 +240,7 @@ def test_targets_of_the_highest_hidden_layer_fill_few_directions():
 
 
 def test_auxiliary_outputs_cancel_in_a_linear_inverse():
-    """P11: then the target is that of SDTP with the same Q, whatever P and A; with tanh it is another."""
+    """Then the target is that of SDTP with the same Q, whatever P and A; with tanh it is another."""
     w, other = drawn(NET), drawn(NET, seed=2)
     x, teacher = batch(NET, w)
     plain = signals(learning(SDTP, last=LINEAR_TOP), NET, x, teacher, w)
@@ -311,7 +311,7 @@ def moments_of(net, w, x) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 @pytest.mark.parametrize("sizes", [(3, 4, 2, 2), (3, 4, 4, 4)], ids=["contracting", "square"])
 def test_the_learned_inverse_denoises(sizes):
-    """P12, for a linear net: the mean change is (C - V W (C + s^2)) W^T, so that it ends at V = C (C + s^2)^-1 W^-1.
+    """For a linear net: the mean change is (C - V W (C + s^2)) W^T, so that it ends at V = C (C + s^2)^-1 W^-1.
 
     That is a shrunk inverse, far from W^-1; of a contracting W it is C W^T (W (C + s^2) W^T)^-1.
     """
