@@ -91,12 +91,17 @@ def leaky_relu(negative: float = 0.1) -> Activation:
         "leaky_relu",
         f"torch.where({{u}} > 0, {{u}}, {negative}*({{u}}))",
         f"torch.where({{u}} > 0, torch.ones_like({{u}}), {negative})",  # two numbers would be float32
-        f"(({{u}})*{gate})",
+        _leaky("{u}", negative),
         gate,
         kinked=True,
         torch_inverse=f"torch.where({{u}} > 0, {{u}}, {1 / negative}*({{u}}))" if negative else None,
-        brian_inverse=f"(({{u}})*({1 / negative} + {1 - 1 / negative}*int(({{u}}) > 0)))" if negative else None,
+        brian_inverse=_leaky("{u}", 1 / negative) if negative else None,
     )
+
+
+def _leaky(u: str, negative: float) -> str:
+    """Brian2 text without a comparison: Brian2 refuses one inside another, which an inverse of f would be."""
+    return f"(clip({u}, 0, inf) - {negative}*clip(-({u}), 0, inf))"
 
 
 def lif(tau_m: float = 20e-3, t_ref: float = 2e-3, unit: float = 100.0, background: float = 1.0) -> Activation:

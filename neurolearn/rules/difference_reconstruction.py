@@ -30,7 +30,7 @@ Source: Meulemans et al. 2020, arXiv:2006.14331.
 """
 
 from neurolearn import chain
-from neurolearn.rule import Expectation, Limit, Normal, Pathway, Phase, Population, Rule
+from neurolearn.rule import Expectation, Limit, Nets, Normal, Pathway, Phase, Population, Rule
 from neurolearn.rules.gauss_newton_target import newton
 
 PAPER = "Meulemans et al. 2020, arXiv:2006.14331"
@@ -247,4 +247,5 @@ ddtp_rhl = Rule(
     plasticity={"W": "mismatch_post * rate_pre"},
     limit=Limit("step", equals=through_random_layer, order=1),
     own=damped_newton,
+    nets=Nets(activations=("tanh", "asinh")),  # where f is piecewise linear the offsets c and d cancel
 )
