@@ -117,7 +117,7 @@ def timescales(
     reference = RateProgram(program, weights)
     inputs, signals = reference.load(given), reference.signals(given)
     found = []
-    for phase in program.phases:
+    for phase in settling_phases(program):
         text = flow.source(program, phase, dict(taus or {}))
         title = f"{program.name}:flow of {phase} on {program.network}"
         move, settled = compile.function(text, "flow", title), compile.function(text, "settled", title)
@@ -181,7 +181,7 @@ def settling_time(program: Program, weights, given, eps: float = 1e-9, dt: float
     modes = timescales(program, weights, given, taus)
     for mode in modes:
         mode.check(dt)
-    return max(mode.settling(eps, dt) for mode in modes) + _trace_time(program, weights, given, eps)
+    return max((mode.settling(eps, dt) for mode in modes), default=dt) + _trace_time(program, weights, given, eps)
 
 
 def _trace_time(program: Program, weights, given, eps: float) -> float:
@@ -211,7 +211,7 @@ def _trace_time(program: Program, weights, given, eps: float) -> float:
 def loop_calls(program: Program, weights, given) -> set[str]:
     """Keys ("pathway.signal") of the compartments that lie on a feedback loop."""
     found = set()
-    for phase, mode in zip(program.phases, timescales(program, weights, given, samples=1), strict=True):
+    for phase, mode in zip(settling_phases(program), timescales(program, weights, given, samples=1), strict=True):
         count, label = connected_components(mode.jacobians[0] != 0, directed=True, connection="strong")
         crowded = np.bincount(label, minlength=count)[label] > 1
         ends = np.cumsum([0, *mode.blocks])
@@ -249,6 +249,11 @@ def spiking_timing(
         f"{program.name} does not settle to {eps:g} within {timing.settle} steps of {timing.dt:g} s, even with synapses of three "
         "steps; simulate longer, raise the leak, or speed up the slow variable of the loop."
     )
+
+
+def settling_phases(program: Program) -> list[str]:
+    """Phases with something to settle: in the others no current flows."""
+    return [phase for phase in program.phases if flow.blocks(program, phase)]
 
 
 def program_has_states(program: Program) -> bool:

@@ -24,7 +24,7 @@ from neurolearn.circuit.built import Circuit, execute
 from neurolearn.errors import InputError, SaturationError, SettlingError
 from neurolearn.network import mlp
 from neurolearn.program import Program
-from neurolearn.rule import Rule
+from neurolearn.rule import Phase, Rule
 from neurolearn.timescales import chain_time, settling_time, timescales
 from neurolearn.timing import Timing
 
@@ -580,6 +580,15 @@ def test_a_wrong_choice_is_answered_with_the_right_ones(options, sentence):
 def test_tied_pathways_cannot_stand_in_two_cells(name):
     with pytest.raises(InputError, match=r"pathway B is tied.*use placement='unit'"):
         build(RULES[name], placement="cells")
+
+
+def test_a_phase_in_which_no_current_flows_takes_no_time_to_settle():
+    """Oracle: tensor.rate."""
+    rule = Rule(name="kept_noise", phases={"quiet": Phase(hidden="z = noise\nlatch kept = z")},
+                hidden="error = slope*(kept - rate)", output="error = teacher - rate",
+                plasticity={"W": "error_post*rate_pre"})
+    found, rate = (update(rule, NET, X, TEACHER, realisation=where) for where in ("circuit.rate", "tensor.rate"))
+    assert all(near(found[name], rate[name]) <= 1e-8 for name in rate.changes)
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ infomax = Rule(
     hidden=STOCHASTIC,
     output=STOCHASTIC,
     plasticity={"W": "surprise_post * fires_pre", "L": "miss_post * fires_pre"},
-    nets=Nets(shapes=((12, 8), (9, 7, 5)), activations=("tanh",)),
+    nets=Nets(shapes=((14, 10), (12, 10, 8)), activations=("tanh",)),
     limit=Expectation(expected),
 )
 
@@ -131,7 +131,7 @@ infomax_gaussian = Rule(
     hidden=INHIBITED,
     output=INHIBITED,
     plasticity={"W": "fit_post * rate_pre", "b": "-rate_post", "Q": "rate_post*rate_pre - w"},
-    nets=Nets(shapes=((12, 8), (9, 7, 5)), activations=("linear",)),
+    nets=Nets(shapes=((14, 10), (12, 10, 8)), activations=("linear",)),
     limit=Expectation(expected_moments),
 )
 
@@ -162,6 +162,6 @@ infomax_square = Rule(
     hidden=f"{LOGISTIC}\n{ECHO}",
     output=LOGISTIC,
     plasticity={"W": "w + (1 - 2*rate_post)*echo_pre", "b": "1 - 2*rate_post"},
-    nets=Nets(shapes=((10, 10), (7, 7, 7)), activations=("tanh",)),
+    nets=Nets(shapes=((12, 12), (9, 9, 9)), activations=("tanh",)),
     limit=Identity(natural_gradient),
 )

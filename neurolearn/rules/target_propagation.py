@@ -24,7 +24,7 @@ import numpy as np
 from neurolearn import chain
 from neurolearn.rule import Identity, Nets, Orthogonal, Pathway, Rule, Tied
 
-SQUARE = Nets(shapes=((10, 10, 10, 10), (7, 7, 7, 7, 7)), activations=("asinh", "leaky_relu"), chain=True)
+SQUARE = Nets(shapes=((10, 10, 10, 10), (9, 9, 9, 9, 9)), activations=("asinh", "leaky_relu"), chain=True)
 FORWARD = Pathway("below", Orthogonal(), bias="b")
 
 
