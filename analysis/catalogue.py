@@ -5,8 +5,8 @@ times, with the settings that a validation split chose (``neurolearn.training.se
 the gap to ``readout_only``: the same network, initial weights and order of samples, but no hidden weight learns. It
 stands there twice, for readout_only at backprop's rate and at the best rate of its own, because random features alone
 reach a good deal. Angles are those of the weight change after the last epoch, by layer, to the negative gradient and
-to what the rule itself claims to follow. Rules that invert the activation have leaky rectifiers and orthogonal weights,
-and backprop and readout_only in that very network beside them. Kickback has one output: it learns a regression (waves,
+to what the rule itself claims to follow. Rules that invert the activation have leaky rectifiers or asinh, and orthogonal
+weights, with backprop and readout_only in that very network beside them. Kickback has one output: it learns a regression (waves,
 nmse) and yin-yang with a network per class. Exits with 1 if a rule that is not in DOES_NOT fails to beat readout_only
 on yin-yang by two standard errors.
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
@@ -32,6 +32,7 @@ import torch
 import neurolearn as nl
 from neurolearn import compare, figures, training
 from neurolearn.changes import prepare
+from neurolearn.cli.inputs import rule_of
 from neurolearn.cli.output import Output, plain, progress
 from neurolearn.data import waves
 from neurolearn.rule import Orthogonal
@@ -53,13 +54,15 @@ SMOKE = ("backprop", "feedback_alignment", "gait_prop", "kickback")
 @dataclass(frozen=True)
 class Job:
     """One training. net: what the hidden layers are made of; rows of one task and net can be compared. epochs: None for
-    those of the settings."""
+    those of the settings. made: the rule itself, of which ``rule`` is the name; None for controls and for backprop, whose
+    initial weights are those of the net."""
 
     rule: str
     task: str
     net: str
     seed: int
     epochs: int | None = None
+    made: nl.Rule | None = field(default=None, compare=False, repr=False)
 
     def settings(self) -> dict:
         """Whatever else decides the result."""
@@ -94,7 +97,7 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rules", help="names, comma separated (default: all that learn from a teacher)")
+    parser.add_argument("--rules", help="names, or path/to/file.py:name (default: all that learn from a teacher)")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out/catalogue.png"), help="figure (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE|-", help="write everything as JSON")
@@ -102,7 +105,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     names = options.rules.split(",") if options.rules else SMOKE if options.smoke else nl.rules.ALL
     try:
-        options.rules = [nl.rules.get(name) for name in names if options.rules or name not in NO_TEACHER]
+        options.rules = [rule_of(name, "--rules") for name in names if options.rules or name not in NO_TEACHER]
     except nl.InputError as error:
         parser.error(str(error))
     if taught := [rule.name for rule in options.rules if rule.name in NO_TEACHER]:
@@ -124,9 +127,10 @@ def jobs(options: argparse.Namespace) -> list[Job]:
         for rule in (r for r in options.rules if r.nets.scalar == (task in ONE_OUTPUT)):
             net = made_of(rule, task)
             controls = [c for c in CONTROLS if c != "linear" or net in ("tanh", "coherent relu")]
-            for name in (*controls, "backprop", rule.name):
+            for name in dict.fromkeys((*controls, "backprop", rule.name)):
                 for seed in options.seeds:
-                    found[Job(name, task, net, seed, 2 if options.smoke else None)] = None
+                    made = rule if name not in (*controls, "backprop") else None
+                    found[Job(name, task, net, seed, 2 if options.smoke else None, made)] = None
     return [*found]
 
 
@@ -150,7 +154,8 @@ def results(todo: list[Job], path: Path) -> list[dict]:
         for k, job in enumerate(todo):
             report("catalogue", f"{job.rule}, {job.task}, seed {job.seed}", k / len(todo))
             if job.key() not in known:
-                known[job.key()] = plain({"key": job.key(), **vars(job), **job.settings(), **trained(job)})
+                what = {"rule": job.rule, "task": job.task, "net": job.net, "seed": job.seed, **job.settings()}
+                known[job.key()] = plain({"key": job.key(), **what, **trained(job)})
                 file.write(json.dumps(known[job.key()]) + "\n")
                 file.flush()
         report("catalogue", "done", 1.0)
@@ -162,10 +167,9 @@ def trained(job: Job) -> dict:
     settings, dataset, start = job.settings(), dataset_of(job), perf_counter()
     kind, activation = job.net.split()[0], job.net.split()[-1]
     network = nl.mlp(settings["sizes"], activation, LOSS[job.task], signed=kind == "coherent")
-    who: nl.Rule | str = "readout_only" if job.rule == TUNED else job.rule
+    who = job.made or {TUNED: "readout_only", "backprop": training.backprop_from(LIKE.get(kind, "backprop"))}.get(
+        job.rule, job.rule)
     like = LIKE.get(kind) if who == "readout_only" else None
-    if who == "backprop" and kind in LIKE:
-        who = training.backprop_from(LIKE[kind])
     arguments = {"seed": job.seed, "epochs": settings["epochs"], "batch": settings["batch"], "rate": settings["rate"],
                  "kind": "fused", "angles": False, "like": like}
     try:
@@ -176,9 +180,8 @@ def trained(job: Job) -> dict:
             scores = {k: v for k, v in runs[0].history[-1].items() if k.endswith(("_accuracy", "_nmse"))}
     except (nl.InputError, nl.SettlingError) as error:
         return {"failed": str(error)}
-    rule = nl.rules.get(who) if isinstance(who, str) and who not in training.CONTROLS else who
-    return {**scores, **(last_angles(rule, runs, dataset) if isinstance(rule, nl.Rule) else {}),
-            "seconds": perf_counter() - start}
+    found = last_angles(who, runs, dataset) if isinstance(who, nl.Rule) else {}
+    return {**scores, **found, "seconds": perf_counter() - start}
 
 
 def dataset_of(job: Job):
@@ -281,14 +284,16 @@ def table(output: Output, task: str, summary: list[dict]) -> None:
 
 LINES = {"linear": (":", "linear"), "readout_only": ("--", "readout only"), TUNED: ("-.", "the same at its own rate"),
          "backprop": ("-", "backprop")}
-NET_TITLES = {"tanh": "tanh", "orthogonal leaky_relu": "leaky rectifiers, orthogonal weights",
+NET_TITLES = {"tanh": "tanh", "orthogonal asinh": "asinh, orthogonal weights",
+              "orthogonal leaky_relu": "leaky rectifiers, orthogonal weights",
               "coherent relu": "coherent rectifiers, one net per class"}
 SAME_ROWS = {REST: "yin_yang"}  # tasks drawn in another's panel
 
 
 def draw(summary: list[dict], path: Path) -> Path:
     """A row per rule: accuracy on yin-yang and on digits, and the angle to backprop in the hidden layers of yin-yang."""
-    nets = [net for net in NET_TITLES if any(s["net"] == net and s["task"] in ("yin_yang", REST) for s in summary)]
+    nets = dict.fromkeys(s["net"] for s in summary if s["task"] in ("yin_yang", REST))
+    nets = sorted(nets, key=lambda net: [*NET_TITLES].index(net) if net in NET_TITLES else 1)
     places, titles, y = {}, {}, 0.0
     for net in nets:
         titles[net] = y
@@ -309,7 +314,7 @@ def draw(summary: list[dict], path: Path) -> Path:
         for axis in axes[1:]:
             axis.set_yticks([*places.values()], [])
         for net, at in titles.items():
-            axes[0].annotate(NET_TITLES[net], (0, at), (-5, 0), xycoords=("axes fraction", "data"), ha="right",
+            axes[0].annotate(NET_TITLES.get(net, net), (0, at), (-5, 0), xycoords=("axes fraction", "data"), ha="right",
                              va="center", textcoords="offset points", fontsize=8, fontweight="bold")
         handles = [axes[0].plot([], [], line, color=CONTROL, lw=1.2, label=word)[0] for line, word in LINES.values()]
         handles += [axes[0].plot([], [], mark, color=c, ms=4.5, mfc=fill, label=f"hidden layer {k}")[0]
