@@ -63,8 +63,7 @@ def rate_edge(rule: Rule, setting: Setting, sabotage: bool = False) -> Iterator[
     from neurolearn.circuit import make
 
     program, tested, weights, given = case(rule, setting, sabotage)
-    loops = any(program.states(p, closed=False) for p in program.phases)
-    tolerance = 1e-5 if loops else 1e-8
+    tolerance = 1e-5 if loops(program) else 1e-8
     timing = default_timing(program, weights, given, "circuit.rate", eps=tolerance / 100)
     circuit = make(tested, weights, given, timing, "rate")
     circuit.run()
@@ -109,7 +108,11 @@ def spike_edge(rule: Rule, setting: Setting, sabotage: bool = False, steps: int 
     place = (rule.name, f"{setting.network()} seed {setting.seed}", SPIKES, "all", "all")
     yield Edge(*place, "unequal bins", unequal, 0, float(activity.spikes), note)
     apart = max(float(np.abs(potentials[n] - v).max()) for n, v in simulation.final.potentials().items())
-    rounding = 1e-12 * steps * len(program.phases) / 1000  # every step rounds the drive and the potential once
+    total = steps * len(program.phases)
+    rounding = 1e-12 * total / 1000  # every step rounds the drive and the potential once
+    if loops(program):  # which a slow state remembers for its time constant; the drive is at most half a threshold
+        slowest = max(program.times.values()) * timing.tau / timing.dt
+        rounding = np.finfo(float).eps * total * (1 + slowest / 2)
     yield Edge(*place, "potential", apart, rounding, float(activity.spikes), note)
     yield from rows(
         rule,
@@ -122,6 +125,11 @@ def spike_edge(rule: Rule, setting: Setting, sabotage: bool = False, steps: int 
         theirs,
         note,
     )
+
+
+def loops(program: Program) -> bool:
+    """Whether any signal has a state of its own, which settles in a loop."""
+    return any(program.states(phase, closed=False) for phase in program.phases)
 
 
 def spike_errors(rule: Rule, setting: Setting, steps: int, sabotage: bool = False, encoding: str = "regular"):
