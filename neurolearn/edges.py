@@ -108,11 +108,9 @@ def spike_edge(rule: Rule, setting: Setting, sabotage: bool = False, steps: int 
     place = (rule.name, f"{setting.network()} seed {setting.seed}", SPIKES, "all", "all")
     yield Edge(*place, "unequal bins", unequal, 0, float(activity.spikes), note)
     apart = max(float(np.abs(potentials[n] - v).max()) for n, v in simulation.final.potentials().items())
-    total = steps * len(program.phases)
-    rounding = 1e-12 * total / 1000  # every step rounds the drive and the potential once
-    if loops(program):  # which a slow state remembers for its time constant; the drive is at most half a threshold
-        slowest = max(program.times.values()) * timing.tau / timing.dt
-        rounding = np.finfo(float).eps * total * (1 + slowest / 2)
+    # Every step rounds the drive, at most half a threshold, and what carries it keeps that for its time constant.
+    slowest = max([1.0, *program.times.values()]) * timing.tau / timing.dt
+    rounding = np.finfo(float).eps * steps * len(program.phases) * (1 + slowest / 2)
     yield Edge(*place, "potential", apart, rounding, float(activity.spikes), note)
     yield from rows(
         rule,

@@ -117,8 +117,8 @@ def ledger(program: Program, rule: Rule) -> Ledger:
         broadcasts=_grouped(
             (c.name, cell.kind) for cell in cells for c in cell.compartments if c.paths[0].kind == "broadcast"
         ),
-        noise=_outside(program, "noise_"),
-        teacher=_outside(program, "teacher"),
+        noise=_outside(program, ("noise_", "uniform_")),
+        teacher=_outside(program, ("teacher",)),
         trial_clock=(*clock, "changes are read at the end of a phase"),
         depends=dependencies(program),
         depends_given=dependencies(program, arriving_held=True),
@@ -325,7 +325,7 @@ def _nonnegative(program: Program, place: _Place, trail: frozenset[_Place] = fro
     return place.name == "data" or program.constants.get(place.name, program.times.get(place.name, -1.0)) >= 0
 
 
-def _outside(program: Program, prefix: str) -> dict[str, tuple[str, ...]]:
+def _outside(program: Program, prefix: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Kind of layer -> phases in which it reads values given from outside."""
     return _grouped(
         (cell.kind, phase)

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from neurolearn import rules, streams
+from neurolearn import rules
+from neurolearn.changes import fit_rates
 from neurolearn.compare import relative_error
-from neurolearn.edge import Setting
-from neurolearn.program import lower
+from neurolearn.edge import case as drawn
+from neurolearn.edge import settings
 from neurolearn.tensor.rate import RateProgram
 from neurolearn.tensor.spiking import SpikingProgram
 from neurolearn.timing import Timing
 
-SETTING = Setting()
 TIMING = Timing(settle=500, window=500, tau=0.02, jitter=0.01, seed=1, unit_rate=100.0)
 cuda = pytest.param("cuda", marks=pytest.mark.gpu)
 
@@ -25,10 +25,8 @@ def needs_a_gpu_where_marked(request):
 
 
 def case(name: str):
-    rule = rules.get(name)
-    program = lower(rule, SETTING.network())
-    weights = streams.initial_weights(program, rule.pathways, SETTING.seed, bias=0.2)
-    return program, weights, streams.given(program, *SETTING.batch_of(), SETTING.seed)
+    program, _, weights, given = drawn(rules.get(name), settings(rules.get(name))[0], sabotage=False)
+    return program, weights, given
 
 
 def rate(name: str, **options) -> dict[str, np.ndarray]:
@@ -38,7 +36,7 @@ def rate(name: str, **options) -> dict[str, np.ndarray]:
 
 def spikes(name: str, **options):
     program, weights, given = case(name)
-    simulation = SpikingProgram(program, weights, TIMING, **options)
+    simulation = SpikingProgram(program, weights, fit_rates(program, weights, given, TIMING), **options)
     changes = {n: c.cpu().numpy() for n, c in simulation.run(given, record=True).items()}
     return changes, simulation.activity.trains
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import NET, RULES, TEACHER, X
+from conftest import NET, RULES, TEACHER, X, small
 
 from neurolearn import activations, circuit, draws
-from neurolearn.changes import prepare, update
+from neurolearn.changes import fit_rates, prepare, update
 from neurolearn.errors import InputError
 from neurolearn.network import mlp
 from neurolearn.tensor import cells
@@ -35,8 +35,11 @@ def program(rule=FA, network=NET, timing: Timing = BRIEF, kind: str = "reference
 @pytest.mark.parametrize("name", RULES)
 def test_the_fused_step_is_norses_step(name, count):
     """Oracle: lif_box_feed_forward_step of Norse, to the bit: spikes, potentials, changes."""
-    timing = replace(BRIEF, cells=count)
-    (one, given), (two, _) = (program(RULES[name], timing=timing, kind=kind) for kind in ("reference", "fused"))
+    rule, net = RULES[name], small(RULES[name])
+    teacher = np.eye(net.sizes[-1])[[0, min(2, net.sizes[-1] - 1)]]
+    lowered, weights, given = prepare(rule, net, X[:, : net.sizes[0]], teacher)
+    timing = fit_rates(lowered, weights, given, replace(BRIEF, cells=count))
+    one, two = (SpikingProgram(lowered, weights, timing, kind=kind) for kind in ("reference", "fused"))
     ours, theirs = two.run(given, record=True), one.run(given, record=True)
     assert one.activity.spikes > 100
     assert all(torch.equal(ours[n], theirs[n]) for n in theirs)

@@ -46,7 +46,8 @@ def rules(
         neurolearn rules difference_target_propagation
         neurolearn rules my_rules.py:my_rule --source tensor.rate --sizes 8-6-3
     """
-    units, function = sizes and sizes_of(sizes), activation and activation_of(activation)
+    units = None if sizes is None else sizes_of(sizes)
+    function = None if activation is None else activation_of(activation)
     if source is not None:
         one_of("--source", source, REALISATIONS)
         if not names:
