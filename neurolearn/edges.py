@@ -86,12 +86,16 @@ def rate_edge(rule: Rule, setting: Setting, sabotage: bool = False) -> Iterator[
 
 
 def spike_edge(rule: Rule, setting: Setting, sabotage: bool = False, steps: int = 1500) -> Iterator[Edge]:
-    """Brian2's spikes against the tensor recursion's, bin by bin; potentials; weight changes. Thresholds off the lattice."""
+    """Brian2's spikes against the tensor recursion's, bin by bin; potentials; weight changes. Thresholds off the lattice.
+
+    steps: of all phases together.
+    """
     from neurolearn.circuit import make
     from neurolearn.tensor.spiking import SpikingProgram
 
     program, tested, weights, given = case(rule, setting, sabotage)
-    timing = Timing(settle=steps // 2, window=steps // 2, tau=steps * 2e-5, jitter=0.01, seed=setting.seed)
+    half = steps // (2 * len(program.phases))
+    timing = Timing(settle=half, window=half, tau=half * 4e-5, jitter=0.01, seed=setting.seed)
     timing = fit_rates(program, weights, given, timing)
     simulation = SpikingProgram(program, weights, timing)
     theirs = {n: c.numpy() for n, c in simulation.run(given, record=True).items()}
@@ -110,7 +114,7 @@ def spike_edge(rule: Rule, setting: Setting, sabotage: bool = False, steps: int 
     apart = max(float(np.abs(potentials[n] - v).max()) for n, v in simulation.final.potentials().items())
     # Every step rounds the drive, at most half a threshold, and what carries it keeps that for its time constant.
     slowest = max([1.0, *program.times.values()]) * timing.tau / timing.dt
-    rounding = np.finfo(float).eps * steps * len(program.phases) * (1 + slowest / 2)
+    rounding = np.finfo(float).eps * steps * (1 + slowest / 2)
     yield Edge(*place, "potential", apart, rounding, float(activity.spikes), note)
     yield from rows(
         rule,
