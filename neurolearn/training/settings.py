@@ -14,20 +14,28 @@ are slow, had three to five of these; target propagation also 0.002 to 0.01. Whe
 tried at 0.3 (0.1), 3 and 10 times the best rate of W, W at 2, 5 and 10 times its best with that feedback (digits: 2), and
 both schedules: alternating, and five passes of pretraining (digits: alternating). On yin-yang followed W at 1, 2 and 5
 with feedback at 0.02, 0.05 and 0.1, and two or three of the best by the worst of five seeds; this is what gave
-difference target propagation its slow Q. No schedule but the parallel one was worth more than 0.006, so there is none
-here. Sequential and non-dynamic inversion compute the same changes as dynamic inversion and have its rate on yin-yang:
-at 2 two seeds are better (0.89), but the worst of five falls to 0.73. Kickback and its controls had four to six rates, of
-0.02 to 1.
+difference target propagation its slow Q. No schedule but the parallel one was worth more than 0.006 of accuracy.
+Sequential and non-dynamic inversion compute the same changes as dynamic inversion and have its rate on yin-yang: at 2 two
+seeds are better (0.89), but the worst of five falls to 0.73. Kickback and its controls had three to six rates, of 0.02
+to 1.
+
+Three settings were corrected afterwards. Target propagation on yin-yang was halved: three more seeds of the search showed
+a failure. On digits, one run of incremental_target_propagation_learned in analysis/catalogue.py diverged at 0.02, which
+five seeds of the search had survived: halved. Two runs of dynamic_inversion_learned diverged at 0.1, in the first epochs
+and also after two passes of B alone, which the rule's file calls a stage that comes first: it now has both, half the rate
+and the two passes (on yin-yang those alone).
 
 Rules that invert the activation were tried with tanh, asinh and leaky ReLU on yin-yang. With tanh, full targets leave the
-domain of the inverse, and target and incremental target propagation diverge; GAIT-prop does not and reaches 0.83, as
-with leaky ReLU, the published choice. The pair of target propagation does better with asinh, where a negative target is
-not ten times as far off one layer down. W is orthogonal at first and 30-30-3 narrows: the pseudo-inverse stands for the
-inverse of the output layer. Layer 1, which widens, is never inverted.
+domain of the inverse, and target propagation diverges at 0.1, its incremental forms at 0.05; GAIT-prop does not and
+reaches 0.83, as with leaky ReLU, the published choice. Target propagation and the learned inverses do better with asinh,
+where a negative target is not ten times as far off one layer down: on digits too, where the other four had leaky ReLU
+only. W is orthogonal at first and 30-30-3 narrows: the pseudo-inverse stands for the inverse of the output layer. Layer 1,
+which widens, is never inverted.
 
 ``readout_only`` has backprop's rate: it is backprop with the plasticity of hidden layers switched off and nothing else
-changed. Task.readout has the best rate of its own: random features alone then reach 76 % (tanh) or 80 % (leaky ReLU)
-on yin-yang (cross-entropy, validation split, the worst of five seeds). Whatever has no rate here, such as a user's own rule, gets DEFAULT.
+changed. Task.readout has the best rate of its own: random features alone then reach 76 % (tanh) or 80 % (leaky ReLU) on
+yin-yang (cross-entropy, validation split, the worst of five seeds). Whatever has no rate here, such as a rule of a
+user's own, gets DEFAULT.
 """
 
 from __future__ import annotations
@@ -72,6 +80,8 @@ class Task:
         return self.schedules.get(rule, Schedule())
 
 
+FIRST = {"dynamic_inversion_learned": Schedule(pretraining=2)}  # its loop is safe once B is near the inverse
+
 TASKS: dict[tuple[str, str], Task] = {
     ("yin_yang", "cross_entropy"): Task((4, 30, 30, 3), epochs=25, batch=32, rates={
         "linear": 0.5,
@@ -93,11 +103,11 @@ TASKS: dict[tuple[str, str], Task] = {
         "single_loop_dynamic_inversion": 0.5,
         "non_dynamic_inversion": 0.2,
         "dynamic_inversion_learned": 0.2,
-    }, other={
+    }, schedules=FIRST, other={
         "asinh": {
             "readout_only": 0.5,
             "backprop": 0.5,
-            "target_propagation": 0.1,
+            "target_propagation": 0.05,
             "target_propagation_learned": 0.2,
             "incremental_target_propagation_learned": 0.02,
         },
@@ -138,14 +148,14 @@ TASKS: dict[tuple[str, str], Task] = {
         "sequential_dynamic_inversion": 0.1,
         "single_loop_dynamic_inversion": 0.1,
         "non_dynamic_inversion": 0.1,
-        "dynamic_inversion_learned": 0.1,
-    }, other={
+        "dynamic_inversion_learned": 0.05,
+    }, schedules=FIRST, other={
         "asinh": {
             "readout_only": 0.05,
             "backprop": 0.05,
             "target_propagation": 0.05,
             "target_propagation_learned": 0.1,
-            "incremental_target_propagation_learned": 0.02,
+            "incremental_target_propagation_learned": 0.01,
         },
         "leaky_relu": {
             "readout_only": 0.4,
