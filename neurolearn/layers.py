@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from neurolearn.errors import InputError
 from neurolearn.network import Network
 
 if TYPE_CHECKING:
-    from neurolearn.rule import Population
+    from neurolearn.rule import Population, Rule
 
 
 class Layers:
@@ -45,3 +46,17 @@ class Layers:
     def is_last(self, layer: int) -> bool:
         """Whether a hidden layer sends to the output and to nothing else."""
         return self.kind(layer) == "hidden" and all(c.target == self.network.output for c in self.network.above(layer))
+
+
+def check_fit(rule: Rule, network: Network) -> None:
+    """Raises InputError for a network that the rule says it is not for."""
+    if rule.nets.chain and not network.is_chain():
+        raise InputError(
+            f"{rule.name} inverts one layer at a time, so it needs a chain of layers; this network is {network}. "
+            "feedback_alignment, direct_feedback_alignment and difference_target_propagation take skip connections."
+        )
+    if rule.nets.scalar and network.sizes[-1] != 1:
+        raise InputError(
+            f"{rule.name} broadcasts one signed error, so it needs one output unit; this network is {network}. "
+            "For classes, train one network per class."
+        )

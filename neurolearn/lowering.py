@@ -125,6 +125,8 @@ class Lowering:
             raise part.span.error("sum belongs to a broadcast; cells hear others through pathways.", self.rule.name)
         elif part.kind == "name":
             name, where = part.value, part.value.rpartition("_")[2]
+            if name == "polarity" and layer > self.network.output:
+                raise part.span.error("the cells that a rule adds have no polarity.", self.rule.name)
             if name in self.texts.constants or self.wiring.bias_owner(name, layer) or name in GIVEN:
                 return
             if name in self.texts.times and statement.kind == "differential":

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from neurolearn.dimensions import check_rate
-from neurolearn.equations import Expr, Reader, Span, Statement
-from neurolearn.errors import InputError
-from neurolearn.layers import Layers
-from neurolearn.network import Network
+from neurolearn.equations import WHERE, Expr, Reader, Span, Statement
+from neurolearn.errors import RuleError
+from neurolearn.layers import Layers, check_fit
 from neurolearn.program import State
 from neurolearn.rule import Mean, Pathway, Phase, Rule, Tied
 
@@ -52,7 +51,7 @@ class Texts:
 
     def __init__(self, rule: Rule, layers: Layers):
         self.rule, self.layers, network = rule, layers, layers.network
-        _suits(rule, network)
+        check_fit(rule, network)
         self.pathways, self.times, self.constants = dict(rule.pathways), dict(rule.times), dict(rule.constants)
         self.defaults = {**DEFAULTS, **(SIGNED if network.signed else {})}
         if network.loss == "cross_entropy":
@@ -71,6 +70,8 @@ class Texts:
         for name, part in rule.all_phases().items():
             for layer in reversed(layers.hidden()) if part.turn is not None else (None,):
                 run = name if layer is None else f"{name}{layer}"
+                if run in self.parts:
+                    raise RuleError(f"two phases would be named {run!r}; rename one.", rule=rule.name)
                 self.parts[run], self.turns[run] = (name, part), layer
         self.phases = tuple(self.parts)
         self.statements: dict[tuple[str, int], dict[str, Statement]] = {}  # (phase, layer) -> name -> line
@@ -119,6 +120,19 @@ class Texts:
         for what in ("pathways", "constants", "times", "broadcast", "populations"):
             for name in getattr(self.rule, what):
                 plain.check_name(name, Span(what, name, 0, 0))
+        for name in self.rule.populations:
+            if name in WHERE:
+                raise RuleError(
+                    f"population {name!r} says where a signal comes from; rename it.", rule=self.rule.name
+                )
+        for phase, part in self.rule.all_phases().items():
+            for name in part.populations:
+                if name not in self.rule.populations:
+                    raise RuleError(
+                        f"phase {phase!r} has a text for {name!r}, which is no population; this rule has "
+                        f"{', '.join(self.rule.populations) or 'none'}.",
+                        rule=self.rule.name,
+                    )
         for pathway in self.rule.pathways.values():
             if pathway.bias and pathway.bias != "b":
                 plain.check_name(pathway.bias, Span("pathways", pathway.bias, 0, 0))
@@ -272,20 +286,6 @@ class Texts:
             )
 
         return expr.rewrite(resolve)
-
-
-def _suits(rule: Rule, network: Network) -> None:
-    """Raises InputError for a network that the rule says it is not for."""
-    if rule.nets.chain and not network.is_chain():
-        raise InputError(
-            f"{rule.name} inverts one layer at a time, so it needs a chain of layers; this network is {network}. "
-            "feedback_alignment, direct_feedback_alignment and difference_target_propagation take skip connections."
-        )
-    if rule.nets.scalar and network.sizes[-1] != 1:
-        raise InputError(
-            f"{rule.name} broadcasts one signed error, so it needs one output unit; this network is {network}. "
-            "For classes, train one network per class."
-        )
 
 
 def _without_pre(node: Expr) -> Expr:
