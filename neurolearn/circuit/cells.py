@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from neurolearn import ties
 from neurolearn.equations import Expr
 from neurolearn.errors import InputError
-from neurolearn.program import Cell, Compartment, Path, Plastic, Program, Signal
+from neurolearn.program import Cell, Compartment, Derivation, Path, Plastic, Program, Signal
 
 
 @dataclass
@@ -31,15 +32,29 @@ class Population:
 def place(program: Program, given: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]):
     """(program, given, weights) with one population per transmitted signal; learning weights keep their names.
 
-    Raises InputError for pathways that are tied for ever: two synapses in two places cannot be one.
+    Two synapses in two places cannot be one: a pathway that is tied to another has synapses of its own here, which follow
+    the other's weights from presentation to presentation.
     """
-    tied = sorted({w.pathway for w in program.weights.values() if w.tie})
-    if tied:
-        raise InputError(
-            f"{program.name}: pathway {', '.join(tied)} is tied to another for ever, which needs both ends in one cell; use "
-            "placement='unit', or a pathway with weights of its own."
-        )
-    return _Placement(program).result(given, weights)
+    program = _untied(program)
+    return _Placement(program).result(given, ties.complete(program, weights))
+
+
+def _untied(program: Program) -> Program:
+    """The program with a matrix for every pathway that read another's backwards."""
+    weights = {
+        name: replace(w, tie=None, derived=Derivation(w.how, (w.tie[0],))) if w.tie else w
+        for name, w in program.weights.items()
+    }
+
+    def own(k: int, pathway: str, path: Path) -> Path:
+        back = {"weight": f"{pathway}_{k}_{path.source}", "reverse": False, "factor": 1.0}
+        return replace(path, **back) if path.reverse else path
+
+    def compartments(k: int, cell: Cell) -> tuple[Compartment, ...]:
+        return tuple(replace(c, paths=tuple(own(k, c.pathway, p) for p in c.paths)) for c in cell.compartments)
+
+    cells = tuple(replace(cell, compartments=compartments(k, cell)) for k, cell in enumerate(program.cells))
+    return replace(program, cells=cells, weights=weights)
 
 
 class _Placement:
@@ -63,6 +78,7 @@ class _Placement:
                 if path.kind == "broadcast":
                     self._need(self.populations[self._emitter(path)], path.signal)
         self.copies: dict[str, str] = {}
+        self.fixed: dict[str, tuple[int, int | None]] = {}  # weight that never learns -> where it keeps its name
 
     # -- what each population needs --------------------------------------------------------------------------------
 
@@ -194,11 +210,11 @@ class _Placement:
     def _copy(self, weight: str, n: int, source: int | None, signal: str | None = None) -> str:
         """The weight itself where it learns (or nothing learns), else a copy named after where it stands."""
         mine = [p for p in self.program.plastics if p.weight == weight]
-        first = not mine and all(not name.startswith(weight) for name in self.copies)
-        if any(
+        learns = any(
             self.hosts[id(p)] == n and (signal is None or signal in {self._origin(p.source, x) for x in p.reads("pre")})
             for p in mine
-        ) or (first and weight not in self.copies.values()):
+        )
+        if learns or (not mine and self.fixed.setdefault(weight, (n, source)) == (n, source)):
             return weight
         population = self.populations[n]
         name = f"{weight}_to_{population.sends}" + (

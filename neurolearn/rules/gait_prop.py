@@ -77,7 +77,7 @@ def straightened(network, weights, x, teacher, constants):
 DIFFERENCE = {
     "hidden": """
         error = V(pull_above)
-        pull = (inv(rate + gamma*slope**2*error) - potential)/gamma
+        pull = (inv(f(potential) + gamma*slope**2*error) - potential)/gamma
         delta = slope*error
     """,
     "output": """

@@ -42,7 +42,7 @@ MUTANTS = {
     "slope once": (("slope**2*error", "slope*error"),),
     "no slope in the step": (("slope**2*error", "error"),),
     "no slope in delta": (("delta = slope*error", "delta = error"),),
-    "sign of the step": (("rate + gamma*slope**2*error", "rate - gamma*slope**2*error"),),
+    "sign of the step": (("f(potential) + gamma*slope**2*error", "f(potential) - gamma*slope**2*error"),),
     "step not divided": ((")/gamma", ")"),),
 }
 
