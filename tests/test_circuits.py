@@ -247,11 +247,8 @@ def broadcasts(program: Program) -> set[tuple[str, str, str]]:
 
 
 WALKS = [(name, "unit") for name in RULES]
-# Learned from two signals of one presynaptic unit, or from one that no cell hears: one group per layer.
-UNIT_ONLY = {
-    "gait_prop_orthogonal", "auxiliary_output_sdtp", "dtp_difference_reconstruction", "ddtp_rhl",
-    "dynamic_inversion_learned", "infomax_gaussian", "infomax_square",
-}
+# Learned from two signals of one presynaptic unit, which two cells send: one group per layer.
+UNIT_ONLY = {"gait_prop_orthogonal", "dtp_difference_reconstruction", "ddtp_rhl"}
 WALKS += [(name, "cells") for name in RULES if name not in UNIT_ONLY]
 BROADCASTING = {"third_factor", "kickback"}
 
@@ -345,7 +342,7 @@ def test_the_walk_finds(how):
 
 
 @pytest.mark.parametrize("name", ["feedback_alignment", "direct_feedback_alignment", "dtp_learned_top", "backprop",
-                                  "kickback", "gait_prop"])
+                                  "kickback", "gait_prop", "infomax_square", "auxiliary_output_sdtp"])
 def test_cells_come_to_the_settled_algebra(name):
     """Oracle: tensor.rate; tolerance 3 %: a window of 1000 steps counts a signal of 1 to within 1 spike in 200."""
     net = small(RULES[name])

@@ -146,7 +146,6 @@ class _Placement:
         plastics = tuple(self._plastic(p) for p in self.program.plastics)
         own = {name: self.program.weights[base] for name, base in self.copies.items()}
         all_weights = {**self.program.weights, **{name: replace(w, name=name) for name, w in own.items()}}
-        self._check(cells)
         placed = replace(self.program, cells=cells, plastics=plastics, weights=all_weights, closed={})
         values = {
             f"{name}_{n}": given[f"{name}_{self.populations[n].layer}"]
@@ -155,16 +154,6 @@ class _Placement:
         }
         values.setdefault("data_0", given["data_0"])
         return placed, values, {**weights, **{name: weights[base] for name, base in self.copies.items()}}
-
-    def _check(self, cells: tuple[Cell, ...]) -> None:
-        present = {path.weight for cell in cells for c in cell.compartments for path in c.paths}
-        present |= {weight for cell in cells for weight in cell.biases.values()}
-        for plastic in self.program.plastics:
-            if plastic.weight not in present:
-                raise InputError(
-                    f"{self.program.name}: no cell hears, through {plastic.weight}, the signal that its plasticity "
-                    "reads; placement='unit' can still run it."
-                )
 
     def _cell(self, n: int) -> Cell:
         population = self.populations[n]
