@@ -247,8 +247,7 @@ def broadcasts(program: Program) -> set[tuple[str, str, str]]:
 
 
 WALKS = [(name, "unit") for name in RULES]
-# Learned from two signals of one presynaptic unit, which two cells send: one group per layer.
-UNIT_ONLY = {"gait_prop_orthogonal", "dtp_difference_reconstruction", "ddtp_rhl"}
+UNIT_ONLY = {"gait_prop_orthogonal"}  # a term of its plasticity has two signals of one presynaptic unit
 WALKS += [(name, "cells") for name in RULES if name not in UNIT_ONLY]
 BROADCASTING = {"third_factor", "kickback"}
 
@@ -573,6 +572,25 @@ def test_what_is_not_a_number_is_not_returned(kind):
 def test_a_wrong_choice_is_answered_with_the_right_ones(options, sentence):
     with pytest.raises(InputError, match=sentence):
         build(FA, **options)
+
+
+def test_a_term_with_two_signals_of_one_presynaptic_unit_is_refused_in_cells():
+    with pytest.raises(InputError, match="reads echo, probe of the presynaptic unit, which are sent by different cells"):
+        build(RULES["gait_prop_orthogonal"], placement="cells", network=small(RULES["gait_prop_orthogonal"]))
+
+
+def test_what_is_learned_from_two_presynaptic_cells_is_learned_at_two_synapses():
+    """Oracle: the weight changes of each Synapses, by its own presynaptic cell, and their sum."""
+    rule = RULES["dtp_difference_reconstruction"]
+    built = build(rule, placement="cells", network=small(rule))
+    both = [s for s in built.plan.synapses if s.name in ("Q_2_3", "Q_2_3_by_view")]
+    assert {s.source for s in both} == {"layer3_tugged", "layer3_view"} and len({s.target for s in both}) == 1
+    built.run()
+    found = [np.asarray(built.objects[s.name].w[:]) - s.w for s in both]
+    assert all(np.abs(change).max() > 1e-3 for change in found)
+    total = np.zeros((4, 3))
+    np.add.at(total, tuple(both[0].units[1:]), sum(found) / 2)  # of two samples
+    assert near(built.changes()["Q_2_3"], total) < 1e-12
 
 
 @pytest.mark.parametrize(("name", "base", "factor"), [

@@ -98,7 +98,10 @@ class Circuit:
                     )
 
     def changes(self) -> dict[str, np.ndarray]:
-        """{weight: change}: Brian2's own ``w`` (or bias) after the run minus before, averaged over the copies."""
+        """{weight: change}: Brian2's own ``w`` (or bias) after the run minus before, averaged over the copies.
+
+        What a weight learned in several Synapses (placement cells, from several presynaptic cells) is added up.
+        """
         found = {}
         rate = self.plan.namespace["learning_rate"][0]
         for name in self.program.plastic_weights():
@@ -115,7 +118,8 @@ class Circuit:
             total = np.zeros(weight.shape)
             _, to, source = synapses.units
             np.add.at(total, (to, source), np.asarray(self.objects[name].w[:]) - synapses.w)
-            found[name] = total / (self.plan.copies * rate)
+            whole = f"{weight.pathway}_{weight.target}_{weight.source}"
+            found[whole] = found.get(whole, 0) + total / (self.plan.copies * rate)
         return found
 
     def facts(self) -> dict[str, float]:

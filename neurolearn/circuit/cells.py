@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 
@@ -35,8 +36,9 @@ def place(program: Program, given: Mapping[str, np.ndarray], weights: Mapping[st
     Two synapses in two places cannot be one: a pathway that is tied to another has synapses of its own here, which follow
     the other's weights from presentation to presentation.
     """
-    program = _untied(program)
-    return _Placement(program).result(given, ties.complete(program, weights))
+    program, bases = _one_sender(_untied(program))
+    weights = ties.complete(program, {**weights, **{name: weights[base] for name, base in bases.items()}})
+    return _Placement(program).result(given, weights)
 
 
 def _untied(program: Program) -> Program:
@@ -55,6 +57,77 @@ def _untied(program: Program) -> Program:
 
     cells = tuple(replace(cell, compartments=compartments(k, cell)) for k, cell in enumerate(program.cells))
     return replace(program, cells=cells, weights=weights)
+
+
+def _one_sender(program: Program) -> tuple[Program, dict[str, str]]:
+    """(program, {synapses: the weight that they are copies of}): each plasticity split by the presynaptic signals it reads.
+
+    A synapse has one presynaptic cell. What a weight learns from a second signal of a unit is learned by synapses of its
+    own between the cells concerned, which carry that signal; the change of the weight is the sum.
+    """
+    homes: dict[tuple[str, str], str] = {}  # (weight, signal) -> synapses
+    plastics = []
+    for plastic in program.plastics:
+        parts = {None: plastic.expr} if plastic.source is None else _by_sender(program, plastic)
+        for signal, expr in parts.items():
+            first = not any(weight == plastic.weight for weight, _ in homes)
+            name = plastic.weight if first or signal is None else f"{plastic.weight}_by_{signal}"
+            name = homes.setdefault((plastic.weight, signal), name)
+            plastics.append(replace(plastic, weight=name, expr=expr))
+    bases = {name: weight for (weight, _), name in homes.items() if name != weight}
+
+    def own(path: Path) -> Path:
+        return replace(path, weight=homes.get((path.weight, path.signal), path.weight))
+
+    cells = tuple(
+        replace(cell, compartments=tuple(replace(c, paths=tuple(map(own, c.paths))) for c in cell.compartments))
+        for cell in program.cells
+    )
+    weights = program.weights | {name: replace(program.weights[base], name=name) for name, base in bases.items()}
+    return replace(program, cells=cells, plastics=tuple(plastics), weights=weights), bases
+
+
+def _by_sender(program: Program, plastic: Plastic) -> dict[str, Expr]:
+    """Presynaptic signal -> the terms of a plasticity that read it; terms that read none are with the first."""
+    latched = {k.name: k.signal for k in program.cells[plastic.source].latches}
+
+    def senders(expr: Expr) -> list[str]:
+        return sorted({latched.get(name, name) for name in expr.names("pre")})
+
+    every = sorted({latched.get(name, name) for name in plastic.reads("pre")})
+    if len(every) < 2 or plastic.states:
+        return dict.fromkeys(every[:1] or ["rate"], plastic.expr)
+    found: dict[str, Expr] = {}
+    rest = []
+    for term in _terms(plastic.expr):
+        match senders(term):
+            case []:
+                rest.append(term)
+            case [one]:
+                found[one] = Expr("+", None, (found[one], term)) if one in found else term
+            case several:
+                raise InputError(
+                    f"{program.name}: a term of the plasticity of {plastic.weight} reads {', '.join(several)} of the "
+                    "presynaptic unit, which are sent by different cells; a synapse has one presynaptic cell. Form their "
+                    "product in the cell, or use placement='unit'."
+                )
+    for term in rest:
+        name = next(iter(found))
+        found[name] = Expr("+", None, (found[name], term))
+    return found
+
+
+def _terms(expr: Expr) -> list[Expr]:
+    """The expression as a sum, products of sums multiplied out."""
+    if expr.kind == "+":
+        return [t for a in expr.args for t in _terms(a)]
+    if expr.kind == "-":
+        return _terms(expr.args[0]) + [Expr("neg", None, (t,)) for t in _terms(expr.args[1])]
+    if expr.kind == "neg":
+        return [Expr("neg", None, (t,)) for t in _terms(expr.args[0])]
+    if expr.kind == "*":
+        return [Expr("*", None, pair) for pair in product(*map(_terms, expr.args))]
+    return [expr]
 
 
 class _Placement:
@@ -218,11 +291,11 @@ class _Placement:
 
     def _sender(self, plastic: Plastic) -> int:
         """Index of the one population whose spikes the synapses of a plasticity read."""
-        signals = {self._origin(plastic.source, name) for name in plastic.reads("pre")}
+        signals = {self._origin(plastic.source, name) for name in plastic.reads("pre")} or {"rate"}
         if len(signals) != 1:
             raise InputError(
-                f"{self.program.name}: plasticity of {plastic.weight} reads {', '.join(sorted(signals))} of the "
-                "presynaptic unit, which are sent by different cells; a synapse has one presynaptic cell."
+                f"{self.program.name}: the synaptic state of {plastic.weight} reads {', '.join(sorted(signals))} of the "
+                "presynaptic unit, which are sent by different cells; use placement='unit'."
             )
         signal = signals.pop()
         return next(n for n, p in enumerate(self.populations) if (p.layer, p.sends) == (plastic.source, signal))
