@@ -147,7 +147,7 @@ dynamic_inversion_learned = Rule(
     reference=PAPER,
     pathways={"B": Pathway("above", Uniform(0.05))},
     constants={"leak": DAMPING},
-    times={"tau_control": 4.0},
+    times={"tau_control": 3.0},  # while B is small the loop has no rate but leak / tau_control
     phases={
         "mirror": Phase(
             hidden="probe = noise\nanswer = W(probe_below)",
