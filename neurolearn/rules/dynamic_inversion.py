@@ -22,7 +22,8 @@ stable for any $\sigma$ then.) It is checked before anything runs.
 the controller of another, and all run at once. ``sequential_dynamic_inversion`` (SDI) runs one loop after the other, from
 the top: each keeps its error for the next. Both have $B = -W^\top$, so $\delta = W^\top (W W^\top + \alpha I)^{-1} e$.
 ``non_dynamic_inversion`` (NDI) has that matrix in its synapses and no loop. ``dynamic_inversion_learned``: B starts small and
-independent of W, so that its loop is stable, and learns $-W^\top$ from noise, a stage that comes first,
+independent of W, so that its loop is stable, and learns $-W^\top$ from noise, a stage that comes first. While B is small the
+loop settles at the rate $\alpha / \tau_u$ and no faster, so its leak is 0.2:
 
     $\Delta B_l = -\xi_l (W_{l+1} \xi_l)^\top - B_l$
 
@@ -145,9 +146,9 @@ non_dynamic_inversion = Rule(
 dynamic_inversion_learned = Rule(
     name="dynamic_inversion_learned",
     reference=PAPER,
-    pathways={"B": Pathway("above", Uniform(0.05))},
-    constants={"leak": DAMPING},
-    times={"tau_control": 3.0},  # while B is small the loop has no rate but leak / tau_control
+    pathways={"B": Pathway("above", Uniform(0.02))},
+    constants={"leak": 0.2},
+    times={"tau_control": 2.5},
     phases={
         "mirror": Phase(
             hidden="probe = noise\nanswer = W(probe_below)",
