@@ -269,13 +269,14 @@ def test_rotating_feedback_is_stable_inside_the_predicted_curve():
     r"""Oracle: for any B a mode is a root of $(s + 1)^2 (\tau s + \alpha) = \mu$ with $\mu$ an eigenvalue of W B; the boundary is
     the curve $\mu = (1 + i \omega)^2 (\alpha + i \tau \omega)$. Within 2 % of it, and all roots to 1e-8."""
     network, tau, leak = mlp([3, 2, 2], "linear"), 4.0, 0.1
+    rule = replace(LEARNED, times={"tau_control": tau}).with_constants(leak=leak)
     w = {**drawn(network), "W_2_1": np.eye(2)}
     for omega in (0.1, 0.4, 0.7, 0.95):
         mu = (1 + 1j * omega) ** 2 * (leak + 1j * tau * omega)
         turning = np.array([[mu.real, -mu.imag], [mu.imag, mu.real]])
         signs = []
         for factor in (0.98, 1.02):
-            program, full, given = prepare(LEARNED, network, np.ones((1, 3)), np.ones((1, 2)),
+            program, full, given = prepare(rule, network, np.ones((1, 3)), np.ones((1, 2)),
                                            {**w, "B_1_2": factor * turning})  # fmt: skip
             mode = timescales(program, full, given)[-1]
             signs.append(np.sign(mode.abscissa))
