@@ -78,6 +78,7 @@ def update(
     held=None,
     placement: str = "unit",
     target: str = "numpy",
+    biology=None,
     device: str = "cpu",
     dtype: str = "float64",
 ) -> WeightChange:
@@ -85,12 +86,15 @@ def update(
 
     x: (batch, inputs), teacher: (batch, outputs), held for the whole presentation. weights: {name: (to, from)}; what is
     missing is drawn from ``seed``. timing: default is what ``timescales`` finds. held: {signal: {layer: (batch, units)}}
-    replaces these signals. placement: "unit" or "cells" (circuit.spiking). target: Brian2's. device, dtype: torch's.
+    replaces these signals. placement: "unit" or "cells" (circuit.spiking). target: Brian2's. biology: of circuits, a
+    ``circuit.Biology``. device, dtype: torch's.
     Raises InputError, SettlingError.
     """
     if realisation not in REALISATIONS:
         raise InputError(f"realisation is {realisation!r}; choose one of {', '.join(REALISATIONS)}.")
     program, weights, given = prepare(rule, network, x, teacher, weights, seed=seed, held=held)
+    if biology and not realisation.startswith("circuit"):
+        raise InputError(f"biology is of circuits; {realisation} has none of it.")
     if realisation == "tensor.rate":
         return _tensor_rate(rule, program, weights, given, device, dtype)
     timing = timing or default_timing(program, weights, given, realisation)
@@ -98,7 +102,8 @@ def update(
         return _tensor_spiking(rule, program, weights, given, timing, device, dtype)
     from neurolearn.circuit import make
 
-    circuit = make(program, weights, given, timing, realisation.split(".")[1], placement=placement, target=target)
+    options = {"placement": placement, "target": target, "biology": biology}
+    circuit = make(program, weights, given, timing, realisation.split(".")[1], **options)
     circuit.run()
     return WeightChange(rule.name, realisation, circuit.changes(), timing, circuit.facts())
 

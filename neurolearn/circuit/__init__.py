@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurolearn.circuit.biology import Biology
 from neurolearn.errors import InputError
 from neurolearn.program import Program
 from neurolearn.timing import Timing
 
 if TYPE_CHECKING:
     from neurolearn.circuit.built import Circuit
+
+__all__ = ["Biology", "build", "make", "source"]
 
 KINDS = ("rate", "spiking")
 PLACEMENTS = ("unit", "cells")
@@ -30,18 +33,20 @@ def build(
     held=None,
     learning_rate: float = 1.0,
     target: str = "numpy",
+    biology: Biology | None = None,
 ) -> Circuit:
     """A Brian2 circuit of one presentation of a batch, ready to run or to be given monitors.
 
     x: (batch, inputs), teacher: (batch, outputs); every sample has its own block copy of the network. kind: "rate" or
     "spiking". placement: "unit" (one NeuronGroup per layer) or "cells" (one cell, one axon; spiking only). weights,
-    timing, held: as of ``neurolearn.update``. Raises InputError, SettlingError.
+    timing, held: as of ``neurolearn.update``. biology: delays and other physiology. Raises InputError, SettlingError.
     """
     from neurolearn.changes import default_timing, prepare
 
     program, weights, given = prepare(rule, network, x, teacher, weights, seed=seed, held=held)
     timing = timing or default_timing(program, weights, given, f"circuit.{kind}")
-    return make(program, weights, given, timing, kind, placement=placement, learning_rate=learning_rate, target=target)
+    options = {"placement": placement, "learning_rate": learning_rate, "target": target, "biology": biology}
+    return make(program, weights, given, timing, kind, **options)
 
 
 def source(path: str | Path, rule, network, x, teacher, weights=None, **options) -> Path:
@@ -62,6 +67,7 @@ def make(
     placement: str = "unit",
     learning_rate: float = 1.0,
     target: str = "numpy",
+    biology: Biology | None = None,
 ) -> Circuit:
     """``build`` from a Program, its weights and what ``streams.given`` gives it."""
     from neurolearn import ties
@@ -76,4 +82,7 @@ def make(
     if placement == "cells":
         program, given, weights = cells.place(program, given, weights)
     circuit = rate.RateCircuit if kind == "rate" else spiking.SpikingCircuit
-    return execute(program, circuit(program, weights, given, timing, learning_rate).build(), target)
+    plan = circuit(program, weights, given, timing, learning_rate).build()
+    if biology:
+        biology.embody(plan, program, timing, kind)
+    return execute(program, plan, target)

@@ -44,7 +44,10 @@ class SpikePlan:
 
 @dataclass
 class SynapsesPlan:
-    """A Synapses object. i, j: indices of its source and target cells; units: (copy, to, from) of each synapse."""
+    """A Synapses object. i, j: indices of its source and target cells; units: (copy, to, from) of each synapse.
+
+    keys: pathway of the object -> the call that it carries, "pathway.signal"; delays: the same -> seconds.
+    """
 
     name: str
     title: str
@@ -59,6 +62,8 @@ class SynapsesPlan:
     on_event: dict[str, str] = field(default_factory=dict)
     regular: list[Regular] = field(default_factory=list)
     w: np.ndarray | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+    delays: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

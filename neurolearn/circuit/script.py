@@ -91,6 +91,9 @@ def _synapses(s: SynapsesPlan) -> list[str]:
         for key, value in (("on_pre", s.on_pre), ("on_post", s.on_post), ("on_event", s.on_event))
         if value
     )
+    if s.delays:
+        late = ", ".join(f"{name!r}: {value!r}*second" for name, value in s.delays.items())
+        spikes += f",\n        delay={{{late}}}"
     lines.append(f"        ''', method='euler', clock=fast, namespace=space, name={s.name!r}{spikes})")
     lines.append(f"    s.connect(i=data['{s.name}.i'], j=data['{s.name}.j'])")
     if any("clock-driven" in line for line in s.model):

@@ -80,6 +80,7 @@ class SpikingCircuit(Skeleton):
             pathway = synapses.on_post if path.reverse else synapses.on_pre
             pathway[name] = f"{compartment.name}_{here} {sign}= {weight}{jump}"
             synapses.on_event[name] = event
+            synapses.keys[name] = compartment.key
 
     def _rate(self, path: Path) -> float:
         return next(c.unit_rate for c in self.codes if (c.cell, c.signal) == (path.source, path.signal))
