@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from neurolearn import activations
+from neurolearn import activations, sparse
 from neurolearn.errors import InputError
 
 LOSSES = ("squared", "cross_entropy")
@@ -34,7 +34,9 @@ class Network:
     sizes: units per layer. connections: edges from a lower to a higher layer; default is the chain. activation: of the
     hidden layers. loss: "squared" (linear output, 1/2 |teacher - rate|^2) or "cross_entropy" (softmax output); both
     make ``teacher - rate`` the exact negative gradient at the output potential. signed: hidden units have a fixed
-    polarity s, +1 in the first half of each layer and -1 in the second, and the rate s*f(potential).
+    polarity s, +1 in the first half of each layer and -1 in the second, and the rate s*f(potential). connection: the
+    probability of each synapse of a dense connection, which becomes a masked one. structure: seed of what synapses there
+    are, also of a rule's own sparse pathways; weights have another.
     """
 
     sizes: tuple[int, ...]
@@ -42,6 +44,8 @@ class Network:
     activation: activations.Activation = field(default=activations.tanh)
     loss: str = "squared"
     signed: bool = False
+    connection: float = 1.0
+    structure: int = 0
 
     def __post_init__(self) -> None:
         sizes = tuple(int(n) for n in self.sizes)
@@ -53,7 +57,17 @@ class Network:
             raise InputError(f"loss is {self.loss!r}; choose one of {', '.join(LOSSES)}.")
         edges = self.connections or tuple(Connection(k, k + 1) for k in range(len(sizes) - 1))
         object.__setattr__(self, "connections", tuple(sorted(edges, key=lambda c: (c.target, c.source))))
+        sparse.check("Network", self.connection)
         self._check_connections()
+        if self.connection < 1:
+            object.__setattr__(self, "connections", tuple(map(self._thinned, self.connections)))
+
+    def _thinned(self, c: Connection) -> Connection:
+        if c.kind != "dense":
+            return c
+        shape = (self.sizes[c.target], self.sizes[c.source])
+        mask = sparse.drawn(self.connection, shape, self.structure, "network", c.target, c.source)
+        return replace(c, kind="masked", mask=mask)
 
     def _check_connections(self) -> None:
         seen = set()
@@ -111,6 +125,7 @@ class Network:
         chain = {(k, k + 1) for k in range(self.output)}
         skips = [f"{c.source}->{c.target}" for c in self.connections if (c.source, c.target) not in chain]
         text = "-".join(map(str, self.sizes)) + (" signed" if self.signed else "") + f" {self.activation.name}"
+        text += f", {self.connection:.3g} connected" if self.connection < 1 else ""
         return text + (f", skips {' '.join(skips)}" if skips else "") + (", softmax" if self.loss != "squared" else "")
 
 
@@ -119,6 +134,8 @@ def mlp(
     activation: str | activations.Activation = "tanh",
     loss: str = "squared",
     signed: bool = False,
+    connection: float = 1.0,
+    structure: int = 0,
 ) -> Network:
-    """A chain of dense layers: ``mlp([64, 64, 32, 10])``."""
-    return Network(tuple(sizes), activation=activations.get(activation), loss=loss, signed=signed)
+    """A chain of layers: ``mlp([64, 64, 32, 10])``. connection, structure: of ``Network``; without them it is dense."""
+    return Network(tuple(sizes), (), activations.get(activation), loss, signed, connection, structure)

@@ -9,6 +9,7 @@ from numbers import Real
 
 import numpy as np
 
+from neurolearn import sparse
 from neurolearn.errors import InputError
 
 SAME_SYNAPSE = {"transpose": 1.0, "negated transpose": -1.0, "retrograde": 1.0}
@@ -103,7 +104,9 @@ class Pathway:
     the output), here (lateral, without self-connections unless ``self_connections``) or the name of a population of the
     rule. weights: an initialiser ``(rng, (to, from)) -> array``, which never sees another weight, or Tied. bias: name
     of a per-cell constant current that is learned with the pathway. coherent: every weight has the sign of the
-    postsynaptic unit's polarity, at the start and after every change; those from the input are free.
+    postsynaptic unit's polarity, at the start and after every change; those from the input are free. connection: the
+    probability of each synapse, drawn for this pathway alone (``sparse.drawn``); without it a pathway along a
+    connection of the network has the synapses of that connection, and any other has all.
     """
 
     source: str
@@ -111,6 +114,17 @@ class Pathway:
     bias: str | None = None
     self_connections: bool = False
     coherent: bool = False
+    connection: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.connection is None:
+            return
+        if isinstance(self.weights, Tied):
+            raise InputError(
+                f"Pathway: connection is {self.connection!r} and the weights are tied to {self.weights.of}; a tied pathway has "
+                "the synapses of the one that it follows."
+            )
+        sparse.check("Pathway", self.connection)
 
 
 @dataclass(frozen=True)

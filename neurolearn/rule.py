@@ -117,6 +117,12 @@ class Rule:
                 raise RuleError(
                     f"pathway {name} is {pathway!r}; give a Pathway(source=..., weights=...).", rule=self.name
                 )
+            if name == "W" and pathway.connection is not None:
+                raise RuleError(
+                    f"pathway W: connection is {pathway.connection}; the synapses of W are the network's, "
+                    "Network(..., connection=0.1).",
+                    rule=self.name,
+                )
             tie = pathway.weights if isinstance(pathway.weights, Tied) else None
             if not tie:
                 continue

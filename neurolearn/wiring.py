@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from neurolearn import sparse
 from neurolearn.layers import Layers
 from neurolearn.pathway import SAME_SYNAPSE, Pathway, Tied
 from neurolearn.program import Derivation, Weight
@@ -58,7 +59,10 @@ class Wiring:
         if name in self.weights:
             return name
         shape = (self.layers.sizes[layer], self.layers.sizes[source])
-        if kind.source == "here" and not kind.self_connections:
+        lateral = kind.source == "here" and not kind.self_connections
+        if kind.connection is not None:
+            mask = sparse.drawn(kind.connection, shape, self.network.structure, name, lateral=lateral)
+        elif lateral:
             mask = ~np.eye(shape[0], dtype=bool)
         sign = self.network.polarity(layer)[:, None] if kind.coherent and source else None
         weight = Weight(name, pathway, layer, source, shape, mask=mask, sign=sign)
@@ -67,13 +71,20 @@ class Wiring:
         self.weights[name] = weight
         return name
 
+    def _forward(self, pathway: str, layer: int, source: int) -> str:
+        """The matrix of a pathway from below, which has the synapses of the connection."""
+        mask = next((c.mask for c in self.network.below(layer) if c.source == source), None)
+        return self._matrix(pathway, layer, source, mask)
+
     def _follow(self, weight: Weight, tied: Tied) -> Weight:
         """The same weight, tied."""
         mask = None if weight.mask is None else weight.mask.T
         if "path" in tied.how:
-            of = tuple(self._matrix(tied.of, k, k - 1, None) for k in range(weight.target + 1, weight.source + 1))
+            of = tuple(self._forward(tied.of, k, k - 1) for k in range(weight.target + 1, weight.source + 1))
         else:
             of = (self._matrix(tied.of, weight.source, weight.target, mask),)
+            base = self.weights[of[0]].mask
+            weight = replace(weight, mask=None if base is None else base.T)
         if tied.how in SAME_SYNAPSE and not tied.at_start:
             return replace(weight, tie=(of[0], SAME_SYNAPSE[tied.how]), how=tied.how)
         derivation = Derivation(tied.how, of, tied.damping)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import brian2 as b2
 import numpy as np
 import pytest
@@ -9,10 +11,13 @@ from brian2 import ms, mV
 from conftest import NET, RULES, TEACHER, X, near
 
 from neurolearn import circuit
-from neurolearn.changes import update
+from neurolearn.changes import default_timing, prepare, update
 from neurolearn.circuit import Biology
 from neurolearn.circuit.built import Circuit
-from neurolearn.errors import InputError
+from neurolearn.errors import InputError, RuleError
+from neurolearn.network import Network, mlp
+from neurolearn.pathway import Pathway, Tied
+from neurolearn.program import lower
 from neurolearn.rule import Rule
 from neurolearn.timing import Timing
 
@@ -71,6 +76,89 @@ def test_the_script_says_the_delays():
     assert "delay=" not in build().source
 
 
+# -- sparse, non-reciprocal connectivity ---------------------------------------------------------------------------------
+
+SPARSE = mlp([6, 5, 4, 3], connection=0.5, structure=3)
+
+
+def thin(name: str, pathway: str, **changes) -> Rule:
+    """A rule of the catalogue with a sparse pathway of its own."""
+    rule = RULES[name]
+    return replace(rule, pathways={**rule.pathways, pathway: replace(rule.pathways[pathway], connection=0.5, **changes)})
+
+
+THIN = {
+    "B on its own": (thin("feedback_alignment", "B"), NET),
+    "W and B": (thin("feedback_alignment", "B"), SPARSE),
+    "W, with feedback along its synapses": (FA, SPARSE),
+    "from the output": (thin("direct_feedback_alignment", "B"), SPARSE),
+    "learned": (thin("dtp_learned_top", "Q"), SPARSE),
+    "tied": (RULES["backprop"], SPARSE),
+    "lateral": (Rule(name="lateral", pathways={"L": Pathway("here", connection=0.5), "B": Pathway("above")},
+                     hidden="error = slope*B(error_above) + 0.1*L(rate_here)", output="error = teacher - rate",
+                     plasticity={"W": "error_post*rate_pre", "L": "error_post*rate_pre"}), NET),
+}
+
+
+@pytest.mark.parametrize("how", THIN)
+def test_sparse_nets_settle_where_the_algebra_says(how):
+    """Oracle: tensor.rate; 1e-10, the circuit being left to settle to 1e-13."""
+    rule, net = THIN[how]
+    program, weights, given = prepare(rule, net, X, TEACHER)
+    timing = default_timing(program, weights, given, "circuit.rate", eps=1e-13)
+    rate = update(rule, net, X, TEACHER)
+    built = build(rule, "rate", timing, net)
+    built.run()
+    found = built.changes()
+    masks = {name: w.mask for name, w in program.weights.items() if w.mask is not None and w.derived is None}
+    assert any(m.mean() < 0.8 for m in masks.values())
+    for name, change in rate.changes.items():
+        assert near(found[name], change) < 1e-10 and np.linalg.norm(change) > 1e-4
+        assert name not in masks or not change[~masks[name]].any()
+    for name, synapses in ((n, o) for n, o in built.objects.items() if isinstance(o, b2.Synapses) and n in program.weights):
+        shape = program.weights[name].shape
+        there = np.zeros(shape, bool)
+        there[synapses.j[:] % shape[0], synapses.i[:] % shape[1]] = True
+        assert np.array_equal(there, masks.get(name, np.ones(shape, bool))), name
+        assert len(synapses) == len(X) * there.sum()
+
+
+def test_sparse_nets_spike_alike_in_brian2_and_torch():
+    """Oracle: tensor.spiking on the same masks; 1e-9."""
+    rule, net = THIN["W and B"]
+    timing = Timing(settle=200, window=200, jitter=0.01)
+    ours, theirs = (update(rule, net, X, TEACHER, realisation=f"{where}.spiking", timing=timing) for where in ("circuit", "tensor"))
+    assert max(near(ours[n], theirs[n]) for n in theirs.changes) < 1e-9
+
+
+def test_masks_are_drawn_as_stated():
+    """Oracle: the binomial distribution, four standard deviations; forward and back are independent."""
+    net = mlp([200, 150, 100], connection=0.1)
+    weights = lower(thin("feedback_alignment", "B"), net).weights
+    forward, back = weights["W_2_1"].mask, weights["B_1_2"].mask
+    for mask, share in ((forward, 0.1), (back, 0.5), (weights["W_1_0"].mask, 0.1)):
+        assert abs(mask.mean() - share) < 4 * np.sqrt(share * (1 - share) / mask.size)
+    assert abs(np.corrcoef(forward.T.ravel(), back.ravel())[0, 1]) < 4 / np.sqrt(back.size)
+    assert np.array_equal(lower(RULES["backprop"], net).weights["B_1_2"].mask, forward.T)
+    assert np.array_equal(lower(FA, net).weights["B_1_2"].mask, forward.T)
+    again = lower(thin("feedback_alignment", "B"), mlp([200, 150, 100], connection=0.1, structure=1)).weights
+    assert not np.array_equal(again["W_2_1"].mask, forward) and not np.array_equal(again["B_1_2"].mask, back)
+
+
+def test_no_unit_is_left_without_a_synapse():
+    mask = lower(thin("feedback_alignment", "B"), mlp([50, 50, 50], connection=0.001)).weights["W_2_1"].mask
+    assert mask.any(1).all() and mask.sum() < 60
+
+
+def test_a_derived_pathway_of_a_sparse_one_is_dense():
+    """Oracle: the transposed product of the matrices, which is dense where they are sparse."""
+    rule = replace(RULES["direct_feedback_alignment"], name="paths",
+                   pathways={"B": Pathway("output", Tied("W", "path transpose"))}, limit=None)
+    program, w, _ = prepare(rule, SPARSE, X, TEACHER)
+    assert program.weights["B_1_3"].mask is None and program.weights["W_2_1"].mask is not None
+    assert np.array_equal(w["B_1_3"], (w["W_3_2"] @ w["W_2_1"]).T)
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -99,3 +187,18 @@ def test_a_circuit_that_cannot_have_an_option_says_so(biology, how, sentence):
 def test_tensors_have_no_biology():
     with pytest.raises(InputError, match="biology is of circuits"):
         update(FA, NET, X, TEACHER, biology=Biology())
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, "half", True, float("nan")])
+def test_a_connection_is_a_probability(share):
+    for make in (lambda: mlp([3, 3], connection=share), lambda: Pathway("above", connection=share)):
+        with pytest.raises(InputError, match=r"connection is .*; give the probability of a synapse"):
+            make()
+
+
+def test_who_follows_another_has_no_connection_of_its_own():
+    with pytest.raises(InputError, match="tied to W; a tied pathway has the synapses of the one that it follows"):
+        Pathway("above", Tied("W"), connection=0.5)
+    with pytest.raises(RuleError, match="the synapses of W are the network's"):
+        thin("feedback_alignment", "W")
+    assert Network((3, 3), connection=0.5).connections[0].kind == "masked"
