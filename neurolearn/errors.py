@@ -19,6 +19,10 @@ class SaturationError(NeurolearnError):
     """A signal is larger than what its spiking cells can send."""
 
 
+class SimulationError(NeurolearnError):
+    """A simulation ended with values that are not finite, or its process did not end as it should."""
+
+
 class RuleError(NeurolearnError):
     """A rule's text breaks the grammar; prints the offending line with a caret under the place.
 

@@ -170,15 +170,21 @@ def execute(program: Program, plan: CircuitPlan, target: str = "numpy") -> Circu
     if target not in ("numpy", "cython"):
         raise InputError(f"target is {target!r}; choose numpy or cython.")
     source = script.text(plan)
-    filename = f"<neurolearn {plan.title}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    space = {"__name__": "neurolearn_circuit"}
-    exec(compile(source, filename, "exec"), space)
+    space = executed(source, plan.title)
     try:
         objects, network, duration = space["build"](script.arrays(plan), target)
     except Exception as error:
         raise _refused(program, error) from error
     return Circuit(program, plan, objects, network, duration, source)
+
+
+def executed(source: str, title: str) -> dict:
+    """What a printed circuit defines; tracebacks and the debugger show its lines."""
+    filename = f"<neurolearn {title}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    space = {"__name__": "neurolearn_circuit"}
+    exec(compile(source, filename, "exec"), space)
+    return space
 
 
 def _refused(program: Program, error: Exception) -> RuleError:

@@ -18,6 +18,24 @@ class Regular:
     order: int
 
 
+@dataclass(frozen=True)
+class Stream:
+    """Samples that follow one another in a single circuit. samples: of a segment. resets: each sample starts from rest."""
+
+    samples: int
+    resets: bool = False
+
+
+@dataclass
+class MonitorPlan:
+    """A StateMonitor on the slow clock, before anything is read or cleared. record: indices, or None for every cell."""
+
+    name: str
+    source: str
+    variables: list[str]
+    record: np.ndarray | None = None
+
+
 @dataclass
 class GroupPlan:
     """A NeuronGroup: copies x units cells, copy after copy."""
@@ -64,11 +82,16 @@ class SynapsesPlan:
     w: np.ndarray | None = None
     keys: dict[str, str] = field(default_factory=dict)
     delays: dict[str, float] = field(default_factory=dict)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
 class CircuitPlan:
-    """Everything that ``script.py`` prints. namespace: name -> (value in SI, unit name or '')."""
+    """Everything that ``script.py`` prints. namespace: name -> (value in SI, unit name or '').
+
+    timed: name -> (samples, units), what a stream brings in from outside. tail: how long the run goes on after the last
+    tick, in periods.
+    """
 
     title: str
     copies: int
@@ -79,6 +102,9 @@ class CircuitPlan:
     groups: list[GroupPlan] = field(default_factory=list)
     spikes: list[SpikePlan] = field(default_factory=list)
     synapses: list[SynapsesPlan] = field(default_factory=list)
+    timed: dict[str, np.ndarray] = field(default_factory=dict)
+    monitors: list[MonitorPlan] = field(default_factory=list)
+    tail: float = 1e-3
 
 
 def block_indices(copies: int, to: np.ndarray, source: np.ndarray, sizes: tuple[int, int]):

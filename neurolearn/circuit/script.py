@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Regular, SpikePlan, SynapsesPlan
+from neurolearn.circuit.plan import CircuitPlan, GroupPlan, MonitorPlan, Regular, SpikePlan, SynapsesPlan
 
 HEAD = '''"""{title}.
 
@@ -13,7 +13,8 @@ Built from the equations of the rule. build() returns the Brian2 objects; run as
 """
 
 import numpy as np
-from brian2 import Clock, Network, NeuronGroup, SpikeGeneratorGroup, Synapses, hertz, prefs, second
+from brian2 import Clock, Network, NeuronGroup, SpikeGeneratorGroup, StateMonitor, Synapses, TimedArray
+from brian2 import hertz, prefs, second
 
 COPIES, TICKS = {copies}, {ticks}
 
@@ -51,13 +52,16 @@ def text(plan: CircuitPlan) -> str:
     out = [HEAD.format(title=plan.title, copies=plan.copies, ticks=plan.ticks, dt=plan.dt, period=plan.period)]
     for name, (value, unit) in plan.namespace.items():
         out.append(f"    space[{name!r}] = {value!r}" + (f"*{unit}" if unit else ""))
+    for name in plan.timed:  # read in the middle of its slots only, so that rounding of times has no say
+        out.append(f"    space[{name!r}] = TimedArray(data[{name!r}], dt=1*second, name={name!r})")
     out.append("    objects = {}")
     out += [_generator(spikes, plan.dt) for spikes in plan.spikes]
     for group in plan.groups:
         out += _group(group)
     for synapses in plan.synapses:
         out += _synapses(synapses)
-    out.append(TAIL.format(tail=max(1e-3, plan.dt / plan.period)))
+    out += [_monitor(monitor) for monitor in plan.monitors]
+    out.append(TAIL.format(tail=max(plan.tail, plan.dt / plan.period)))
     return "\n".join(out)
 
 
@@ -100,7 +104,16 @@ def _synapses(s: SynapsesPlan) -> list[str]:
         lines.append("    s.state_updater.order = -2  # before the cells move on: it reads them at the same instant")
     if s.w is not None:
         lines.append(f"    s.w = data['{s.name}.w']")
+    lines += [f"    s.{name} = data['{s.name}.{name}']" for name in s.values]
     return lines + _regular("s", s.name, s.regular)
+
+
+def _monitor(m: MonitorPlan) -> str:
+    record = "True" if m.record is None else f"data['{m.name}.record']"
+    return (
+        f"    objects[{m.name!r}] = StateMonitor(objects[{m.source!r}], {m.variables!r}, record={record}, clock=slow,\n"
+        f"        when='start', order=-2, name={m.name!r})"
+    )
 
 
 def _regular(variable: str, name: str, regular: list[Regular]) -> list[str]:
@@ -119,6 +132,8 @@ def arrays(plan: CircuitPlan) -> dict[str, np.ndarray]:
     found = {f"{g.name}.{name}": value for g in plan.groups for name, value in g.values.items()}
     for s in plan.synapses:
         found |= {f"{s.name}.i": s.i, f"{s.name}.j": s.j} | ({} if s.w is None else {f"{s.name}.w": s.w})
+        found |= {f"{s.name}.{name}": value for name, value in s.values.items()}
+    found |= plan.timed | {f"{m.name}.record": m.record for m in plan.monitors if m.record is not None}
     for s in plan.spikes:
         found |= {f"{s.name}.indices": s.indices, f"{s.name}.steps": s.steps}
     return found

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Regular, SynapsesPlan, block_indices
+from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Regular, Stream, SynapsesPlan, block_indices
 from neurolearn.circuit.text import bare, brian_text, signal_text
 from neurolearn.equations import Expr
 from neurolearn.program import Compartment, Path, Plastic, Program
@@ -26,15 +26,18 @@ class Skeleton(ABC):
         given: Mapping[str, np.ndarray],
         timing: Timing,
         learning_rate: float = 1.0,
+        stream: Stream | None = None,
     ):
-        self.program, self.weights, self.given, self.timing = program, weights, given, timing
-        self.copies = len(given["data_0"])
+        self.program, self.weights, self.given, self.timing, self.stream = program, weights, given, timing, stream
+        self.copies = 1 if stream else len(given["data_0"])
+        ticks = self.ticks_per_sample * (stream.samples if stream else 1)
+        how = f"{stream.samples} samples in turn" if stream else f"{self.copies} sample(s) side by side"
         self.plan = CircuitPlan(
-            title=f"{program.name} on {program.network}: {self.realisation}, {self.copies} sample(s) side by side",
+            title=f"{program.name} on {program.network}: {self.realisation}, {how}",
             copies=self.copies,
             dt=timing.dt,
-            period=self.period_steps * timing.dt,
-            ticks=self.ticks_per_phase * len(program.phases),
+            period=self.period_steps * timing.dt * (1 - _early(ticks, self.period_steps) if stream else 1),
+            ticks=ticks,
             namespace=self._namespace(learning_rate),
         )
 
@@ -68,18 +71,25 @@ class Skeleton(ABC):
 
     # -- clocks and phases -----------------------------------------------------------------------------------------
 
+    @property
+    def ticks_per_sample(self) -> int:
+        """Ticks of the slow clock per sample: all phases."""
+        return self.ticks_per_phase * len(self.program.phases)
+
     def _schedule(self) -> dict[str, str]:
         """Held variable -> its value at a tick of the slow clock."""
         phases, each = self.program.phases, self.ticks_per_phase
-        total = each * len(phases)
         ends = [n * each + each - 1 for n in range(len(phases))]
+        there = "present*" if self.stream else ""
+        opened = " + ".join(f"int(tick == {end})" for end in ends)
         return {
+            **({"present": "int(sample < count)"} if self.stream else {}),
             **{
-                f"during_{name}": f"int(tick >= {n * each})*int(tick < {(n + 1) * each})"
+                f"during_{name}": f"{there}int(tick >= {n * each})*int(tick < {(n + 1) * each})"
                 for n, name in enumerate(phases)
             },
-            "window_open": " + ".join(f"int(tick == {end})" for end in ends),
-            "last_window": f"int(tick == {total - 1})",
+            "window_open": f"{there}({opened})" if there else opened,
+            "last_window": f"{there}int(tick == {self.ticks_per_sample - 1})",
         }
 
     def _namespace(self, learning_rate: float) -> dict[str, tuple[float, str]]:
@@ -90,7 +100,8 @@ class Skeleton(ABC):
             space[name] = (multiple * timing.tau, "second")
         for compartment in (c for cell in self.program.cells for c in cell.compartments):
             space[f"tau_{compartment.name}"] = (timing.tau_of(compartment.key), "second")
-        space["learning_rate"] = (learning_rate, "")
+        if not self.stream:
+            space["learning_rate"] = (learning_rate, "")
         return dict(sorted(space.items()))
 
     # -- groups ----------------------------------------------------------------------------------------------------
@@ -109,6 +120,8 @@ class Skeleton(ABC):
             self._consolidate(synapses)
         for k, group in enumerate(self.plan.groups):
             self.finish_group(k, group)
+            if self.stream and self.stream.resets:
+                self._resets(group)
         return self.plan
 
     def _group(self, k: int) -> GroupPlan:
@@ -120,19 +133,54 @@ class Skeleton(ABC):
             text, line = signal_text(cell, signal), next(iter(signal.lines.values()))
             left = f"d{signal.name}/dt" if signal.kind == "differential" else signal.name
             group.equations.append(f"{left} = {text} : 1  # {line}")
-        for name in cell.externals:
-            group.equations.append(f"{name} : 1")
-            group.values[name] = np.asarray(self.given[f"{name}_{k}"], float).ravel()
+        turn = self._stream(k, group) if self.stream else self._present(k, group)
         for name, weight in cell.biases.items():
             group.equations.append(f"{name} : 1")
             group.values[name] = np.tile(self.weights[weight], copies)
         schedule = self._schedule()
         group.equations += [f"{name} : 1 (shared)" for name in ("tick", *schedule)]
         group.values["tick"] = np.array(-1.0)
-        group.regular.append(Regular(["tick += 1", *(f"{name} = {value}" for name, value in schedule.items())], 3))
+        counting, latching = turn
+        code = [*counting, *(f"{name} = {value}" for name, value in schedule.items()), *latching]
+        group.regular.append(Regular(code, 3))
         self._biases(k, group)
         self._latches(k, group)
         return group
+
+    def _present(self, k: int, group: GroupPlan) -> tuple[list[str], list[str]]:
+        """One presentation: what comes from outside stays as it is. Returns how the clock turns and what it latches."""
+        for name in self.program.cells[k].externals:
+            group.equations.append(f"{name} : 1")
+            group.values[name] = np.asarray(self.given[f"{name}_{k}"], float).ravel()
+        return ["tick += 1"], []
+
+    def _stream(self, k: int, group: GroupPlan) -> tuple[list[str], list[str]]:
+        """One sample after another: what comes from outside is latched, and is 0 once the samples are over.
+
+        While nobody teaches (``taught`` is 0) the teacher is what the output does by itself.
+        """
+        cell, latching = self.program.cells[k], []
+        for name in cell.externals:
+            variable = "label" if name == "teacher" else name
+            group.equations.append(f"{variable} : 1")
+            self.plan.timed[f"stream_{name}_{k}"] = np.asarray(self.given[f"{name}_{k}"], float)
+            latching.append(f"{variable} = present*stream_{name}_{k}((sample + 0.5)*second, i)")
+        if "teacher" in cell.externals:
+            alone = " + (1 - taught)*rate" if cell.has("rate") and not _leads(cell, "rate", "teacher") else ""
+            group.equations += [f"teacher = taught*label{alone} : 1", "taught : 1 (shared)"]
+            group.values["taught"] = np.array(1.0)
+        group.equations += ["sample : 1 (shared)", "count : 1 (shared)"]
+        group.values["count"] = np.array(float(self.stream.samples))
+        if self.stream.resets:
+            group.equations.append("first : 1 (shared)")
+        counting = ["tick += 1", f"sample += int(tick >= {self.ticks_per_sample})"]
+        return [*counting, f"tick *= int(tick < {self.ticks_per_sample})"], latching
+
+    def _resets(self, group: GroupPlan) -> None:
+        """At the start of a sample every current, potential and slow signal of the group is put to rest."""
+        state = [line[1:].split("/dt")[0] for line in group.equations if line.startswith("d") and "/dt =" in line]
+        turn = next(r for r in group.regular if r.order == 3)
+        turn.code += ["first = present*int(tick == 0)", *(f"{name} *= 1 - first" for name in state)]
 
     def _biases(self, k: int, group: GroupPlan) -> None:
         """Intrinsic plasticity: a bias is a variable of the cell and learns there."""
@@ -145,7 +193,12 @@ class Skeleton(ABC):
         for name, weight in cell.biases.items():
             if weight in self.program.plastic_weights():
                 group.equations.append(f"change_{name} : 1")
-                code += [f"{name} += learning_rate*last_window*change_{name}", f"change_{name} *= 1 - last_window"]
+                rate = "learning_rate"
+                if self.stream:
+                    rate = f"eta_{name}"
+                    group.equations.append(f"{rate} : 1 (shared)")
+                    group.values[rate] = np.array(0.0)
+                code += [f"{name} += {rate}*last_window*change_{name}", f"change_{name} *= 1 - last_window"]
         if code:
             group.regular.append(Regular(code, 0))
 
@@ -228,5 +281,34 @@ class Skeleton(ABC):
 
     def _consolidate(self, synapses: SynapsesPlan) -> None:
         """w is constant while windows are open and takes its change once, after the last one."""
-        if synapses.regular:
-            synapses.regular[0].code += ["w += learning_rate*last_window_post*change", "change *= 1 - last_window_post"]
+        if not synapses.regular:
+            return
+        rate = "learning_rate"
+        if self.stream:
+            rate = "eta"
+            synapses.model.append("eta : 1 (shared)")
+            synapses.values["eta"] = np.array(0.0)
+        code = [f"w += {rate}*last_window_post*change", "change *= 1 - last_window_post"]
+        sign = self.program.weights[synapses.name].sign
+        if self.stream and sign is not None:  # a coherent weight never changes its sign
+            synapses.model.append("polarity : 1 (constant)")
+            synapses.values["polarity"] = np.broadcast_to(sign, self.weights[synapses.name].shape)[tuple(synapses.units[1:])]
+            code.append("w = polarity*clip(polarity*w, 0, inf)")
+        synapses.regular[0].code += code
+
+
+def _early(ticks: int, steps: int) -> float:
+    """By how much a period is shortened, relatively: tick n then comes n/(4 ticks) of a step before the step it belongs to.
+
+    Clocks that meet exactly are the same instant to one target and two instants, in either order, to another.
+    """
+    return 0.25 / (ticks * steps)
+
+
+def _leads(cell, name: str, to: str) -> bool:
+    """Whether a signal of the cell depends on ``to`` within an instant."""
+    if name == to:
+        return True
+    if not cell.has(name) or cell.signal(name).kind == "differential":
+        return False
+    return any(_leads(cell, used, to) for form in cell.signal(name).forms.values() for used in form.names())

@@ -22,7 +22,7 @@ class SpikingCircuit(Skeleton):
 
     realisation = "spiking circuit"
 
-    def __init__(self, program, weights, given, timing, learning_rate: float = 1.0):
+    def __init__(self, program, weights, given, timing, learning_rate: float = 1.0, stream=None):
         if timing.settle % timing.window:
             raise InputError(f"settle ({timing.settle} steps) must be a multiple of window ({timing.window}).")
         if timing.cells != 1:
@@ -30,7 +30,7 @@ class SpikingCircuit(Skeleton):
                 "a circuit of placement unit has one cell per unit and sign; cells = n is of tensor.spiking."
             )
         self.codes = codes(program, timing)
-        super().__init__(program, weights, given, timing, learning_rate)
+        super().__init__(program, weights, given, timing, learning_rate, stream)
         self._units()
 
     @property
@@ -146,6 +146,8 @@ class SpikingCircuit(Skeleton):
 
     def _drawn(self, group: GroupPlan, code) -> None:
         """Poisson spikes, drawn beforehand, reach their relay one step early."""
+        if self.stream:
+            raise InputError("encoding is 'poisson', which is drawn before a run; a stream of samples takes 'regular'.")
         steps = self.period_steps * self.ticks_per_phase * len(self.program.phases)
         train = poisson(self.program, self.timing, self.given, steps)[f"{code.signal}_{code.cell}"]
         train = train.reshape(steps, -1)
