@@ -129,12 +129,12 @@ class Online:
             orders |= {f"{group.name}.tick": -1.0, f"{group.name}.sample": 0.0, f"{group.name}.count": float(count)}
             if "taught" in group.values:
                 orders[f"{group.name}.taught"] = float(taught)
-        table = self._rates(rates)
+        table, values = self._rates(rates), ties.complete(self.built, self.weights)
         for base, homes in self._homes.items():
             for home in homes:
                 if home.rate:
                     orders[home.rate] = table[base]
-                orders[home.key] = home.vector(self.weights[base])
+                orders[home.key] = home.vector(values[base])
         return {name: np.asarray(value) for name, value in orders.items()}
 
     def _rates(self, rates: Rates) -> dict[str, float]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 OURS = ("NeuronGroup", "Synapses")
+SKIP = ("t", "dt", "delay")
 
 
 def state_names(objects):
@@ -22,7 +23,7 @@ def state_names(objects):
             continue
         for variable, there in thing.variables.items():
             mine = getattr(there, "owner", None) is not None and there.owner.name == thing.name
-            if mine and there.array and not (there.read_only or there.constant) and variable not in ("t", "dt", "delay"):
+            if mine and there.array and not (there.read_only or there.constant) and not variable.startswith("_") and variable not in SKIP:
                 found[f"{name}.{variable}"] = (thing, variable)
     return found
 
@@ -112,6 +113,7 @@ def _standalone(folder):
     from brian2 import device
 
     folder = Path(folder)
+    brian2.prefs.devices.cpp_standalone.extra_make_args_unix = ["-j2"]  # without a number make starts every file at once
     brian2.set_device("cpp_standalone", build_on_run=False, directory=str(folder / "build"))
     space = {"__name__": "neurolearn_circuit"}
     exec(compile((folder / "circuit.py").read_text(), "circuit.py", "exec"), space)
