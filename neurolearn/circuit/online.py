@@ -19,6 +19,7 @@ import numpy as np
 
 from neurolearn import ties
 from neurolearn.circuit import cells, rate, spiking
+from neurolearn.circuit.biology import Biology
 from neurolearn.circuit.engines import engine
 from neurolearn.circuit.plan import CircuitPlan, MonitorPlan, Stream
 from neurolearn.errors import InputError, SimulationError
@@ -51,7 +52,8 @@ class Online:
     """
 
     def __init__(self, program: Program, weights, timing: Timing, kind: str = "spiking", *, placement: str = "unit",
-                 samples: int = 100, resets: bool = False, target: str = "numpy", cache=None, monitors=()):  # fmt: skip
+                 samples: int = 100, resets: bool = False, target: str = "numpy", biology: Biology | None = None, cache=None,
+                 monitors=()):  # fmt: skip
         if kind not in ("rate", "spiking"):
             raise InputError(f"kind is {kind!r}; choose rate or spiking.")
         if placement not in ("unit", "cells") or (placement == "cells" and kind == "rate"):
@@ -71,6 +73,8 @@ class Online:
         empty = {name: np.zeros((samples, size)) for name, size in sizes.items()}
         circuit = rate.RateCircuit if kind == "rate" else spiking.SpikingCircuit
         self.plan: CircuitPlan = circuit(built, values, empty, timing, stream=Stream(samples, resets)).build()
+        if biology:
+            biology.embody(self.plan, built, timing, kind)
         self._quiet_ends()
         self.output = self._listen()
         self.plan.monitors += list(monitors)
@@ -214,17 +218,12 @@ class Online:
 
     def _quiet_ends(self) -> None:
         """If anything is delayed, nothing is sent after the last sample until all of it has arrived."""
-        longest = max((float(np.max(d)) for s in self.plan.synapses for d in _delays(s)), default=0.0)
+        longest = max((late for s in self.plan.synapses for late in s.delays.values()), default=0.0)
         if longest == 0.0:
             return
         self.plan.tail = (longest + 2 * self.plan.dt) / self.plan.period
         for group in self.plan.groups:
             group.events = {name: f"({condition}) and present > 0.5" for name, condition in group.events.items()}
-
-
-def _delays(synapses) -> list:
-    delay = getattr(synapses, "delay", None) or {}
-    return list(delay.values()) if isinstance(delay, Mapping) else [delay]
 
 
 def _speaking(program: Program) -> Program:

@@ -52,8 +52,8 @@ def text(plan: CircuitPlan) -> str:
     out = [HEAD.format(title=plan.title, copies=plan.copies, ticks=plan.ticks, dt=plan.dt, period=plan.period)]
     for name, (value, unit) in plan.namespace.items():
         out.append(f"    space[{name!r}] = {value!r}" + (f"*{unit}" if unit else ""))
-    for name in plan.timed:  # read in the middle of its slots only, so that rounding of times has no say
-        out.append(f"    space[{name!r}] = TimedArray(data[{name!r}], dt=1*second, name={name!r})")
+    # a TimedArray is read in the middle of its slots only, so that rounding of times has no say
+    out += [f"    space[{name!r}] = TimedArray(data[{name!r}], dt=1*second, name={name!r})" for name in plan.timed]
     out.append("    objects = {}")
     out += [_generator(spikes, plan.dt) for spikes in plan.spikes]
     for group in plan.groups:

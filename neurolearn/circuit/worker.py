@@ -23,7 +23,8 @@ def state_names(objects):
             continue
         for variable, there in thing.variables.items():
             mine = getattr(there, "owner", None) is not None and there.owner.name == thing.name
-            if mine and there.array and not (there.read_only or there.constant) and not variable.startswith("_") and variable not in SKIP:
+            changes = there.array and not (there.read_only or there.constant)
+            if mine and changes and not variable.startswith("_") and variable not in SKIP:
                 found[f"{name}.{variable}"] = (thing, variable)
     return found
 
