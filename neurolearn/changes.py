@@ -136,18 +136,22 @@ def default_timing(
 
     A loop that cannot settle in these steps gets the first of 2, 4 and 8 times as many in which it does. Signals that
     would ask a coding cell for more than one spike in two steps get a smaller unit rate.
-    Raises SettlingError if the circuit is unstable.
+    A cell of the user's own has the step of its measured curve, and as many seconds. Raises SettlingError if the circuit
+    is unstable.
     """
     from neurolearn.timescales import settling_time, spiking_timing
 
+    own = program.network.activation.cell  # whose curve holds for one dt only: as many seconds, in its steps
+    start = Timing(dt=own.dt) if own else Timing()
+    steps = round(steps * Timing().dt / start.dt)
     if realisation == "circuit.rate":
         return Timing(settle=int(np.ceil(10 * settling_time(program, weights, given, eps))))
     for longer in (1, 2, 4):
         try:
-            return fit_rates(program, weights, given, spiking_timing(program, weights, given, longer * steps))
+            return fit_rates(program, weights, given, spiking_timing(program, weights, given, longer * steps, start))
         except SettlingError:
             continue  # it needs more time, or it is unstable; the last try says which
-    return fit_rates(program, weights, given, spiking_timing(program, weights, given, 8 * steps))
+    return fit_rates(program, weights, given, spiking_timing(program, weights, given, 8 * steps, start))
 
 
 def fit_rates(program: Program, weights, given, timing: Timing, ceiling: float | None = None) -> Timing:

@@ -21,7 +21,7 @@ SATURATED = 20.0  # thresholds of charge that a coding cell may owe at the end b
 
 @dataclass(frozen=True)
 class Code:
-    """How one signal of one cell is sent. kind: opponent, membrane or drawn (Poisson)."""
+    """How one signal of one cell is sent. kind: opponent, membrane, own (a user's cell) or drawn (Poisson)."""
 
     cell: int
     signal: str
@@ -29,6 +29,7 @@ class Code:
     unit_rate: float
     membrane: Membrane | None = None
     drive: str = ""
+    own: object | None = None
 
 
 def codes(program: Program, timing: Timing) -> list[Code]:
@@ -43,9 +44,13 @@ def codes(program: Program, timing: Timing) -> list[Code]:
             forms = set(cell.signal(name).forms.values())
             form = next(iter(forms)) if len(forms) == 1 else None
             own = form is not None and form.kind == "call" and form.value == "f" and form.args[0].kind == "name"
-            if cell.activation.membrane and own and cell.kind != "input":
+            own = own and cell.kind != "input"
+            if own and cell.activation.membrane:
                 membrane = cell.activation.membrane
                 found.append(Code(k, name, "membrane", membrane.unit, membrane, form.args[0].value))
+            elif own and cell.activation.cell:
+                measured = cell.activation.cell
+                found.append(Code(k, name, "own", measured.unit_hz, None, form.args[0].value, measured))
             elif timing.encoding == "poisson" and _is_data(cell, name):
                 found.append(Code(k, name, "drawn", timing.rate_of(name)))
             else:
@@ -59,7 +64,7 @@ def start_potentials(program: Program, timing: Timing, batch: int) -> dict[str, 
     for code in codes(program, timing):
         rng = stream(timing.seed, "potentials", code.signal, program.cells[code.cell].title)
         shape = (timing.cells, batch, program.cells[code.cell].size)
-        low = 0.0 if code.kind == "membrane" else -1.0
+        low = 0.0 if code.kind in ("membrane", "own") else -1.0
         values[f"{code.signal}_{code.cell}"] = np.zeros(shape) if code.kind == "drawn" else rng.uniform(low, 1.0, shape)
     return values
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,18 @@ from neurolearn.timing import Timing
 if TYPE_CHECKING:
     from neurolearn.circuit.built import Circuit
 
-__all__ = ["Biology", "build", "make", "source"]
-
 KINDS = ("rate", "spiking")
 PLACEMENTS = ("unit", "cells")
+LATER = {"Cell": "cell", "measured": "curve"}  # these import Brian2, when they are asked for
+
+__all__ = ["Biology", "build", "make", "source", *LATER]
+
+
+def __getattr__(name: str):
+    """Public names that need Brian2."""
+    if name in LATER:
+        return getattr(import_module(f"neurolearn.circuit.{LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def build(

@@ -38,7 +38,7 @@ class MonitorPlan:
 
 @dataclass
 class GroupPlan:
-    """A NeuronGroup: copies x units cells, copy after copy."""
+    """A NeuronGroup: copies x units cells, copy after copy. method: of integration."""
 
     name: str
     title: str
@@ -48,6 +48,7 @@ class GroupPlan:
     on_event: dict[str, str] = field(default_factory=dict)
     regular: list[Regular] = field(default_factory=list)
     values: dict[str, np.ndarray] = field(default_factory=dict)
+    method: str = "euler"
 
 
 @dataclass

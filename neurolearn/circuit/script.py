@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from neurolearn.circuit.plan import CircuitPlan, GroupPlan, MonitorPlan, Regular, SpikePlan, SynapsesPlan
@@ -50,6 +52,9 @@ if __name__ == "__main__":
 def text(plan: CircuitPlan) -> str:
     """The script."""
     out = [HEAD.format(title=plan.title, copies=plan.copies, ticks=plan.ticks, dt=plan.dt, period=plan.period)]
+    units = {name for _, unit in plan.namespace.values() for name in re.findall(r"[a-z]+", unit)} - {"hertz", "second"}
+    if units:
+        out.append(f"    from brian2 import {', '.join(sorted(units))}\n")
     for name, (value, unit) in plan.namespace.items():
         out.append(f"    space[{name!r}] = {value!r}" + (f"*{unit}" if unit else ""))
     # a TimedArray is read in the middle of its slots only, so that rounding of times has no say
@@ -76,7 +81,7 @@ def _group(group: GroupPlan) -> list[str]:
     lines = [f"    # {group.title}", f"    g = objects[{group.name!r}] = NeuronGroup({group.size}, '''"]
     lines += [f"        {line}" for line in group.equations]
     events = f", events={group.events!r}" if group.events else ""
-    lines.append(f"        ''', method='euler', clock=fast, namespace=space{events}, name={group.name!r})")
+    lines.append(f"        ''', method={group.method!r}, clock=fast, namespace=space{events}, name={group.name!r})")
     for event, code in group.on_event.items():
         lines.append(f"    g.run_on_event({event!r}, {code!r})")
     lines += _regular("g", group.name, group.regular)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurolearn.circuit import coding
+from neurolearn.circuit import coding, own
 from neurolearn.circuit.plan import GroupPlan, Regular, SpikePlan, SynapsesPlan
 from neurolearn.circuit.skeleton import Skeleton
 from neurolearn.circuit.text import bare, brian_text
@@ -73,7 +73,7 @@ class SpikingCircuit(Skeleton):
         weight = "w*" if path.kind == "weight" else ""
         code = next(c for c in self.codes if (c.cell, c.signal) == (path.source, path.signal))
         for side, sign in (("on", "+"), ("off", "-")):
-            if side == "off" and code.kind == "membrane":
+            if side == "off" and code.kind in ("membrane", "own"):
                 continue
             event = f"{path.signal}_{side}"
             name = f"{event}_{compartment.name}" + ("_back" if path.reverse else "")
@@ -123,6 +123,9 @@ class SpikingCircuit(Skeleton):
             if code.kind == "membrane":
                 coding.membrane(group, code.signal, code.drive, code.membrane, unit_rate, self.timing.dt)
                 group.values[f"v_{code.signal}_on"] = first
+            elif code.kind == "own":
+                own.add(group, code.signal, code.drive, code.own, unit_rate, self.timing.dt, first)
+                self.plan.namespace |= own.constants(code.own.cell, code.signal)
             elif code.kind == "opponent":
                 coding.opponent(group, code.signal, unit_rate)
                 group.values |= {f"v_{code.signal}_on": first, f"v_{code.signal}_off": -first}

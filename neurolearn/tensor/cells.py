@@ -12,7 +12,7 @@ from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParamet
 from norse.torch.functional.reset import reset_subtract, reset_value
 
 from neurolearn.draws import SATURATED, Code, codes, poisson, start_potentials, thresholds
-from neurolearn.errors import SaturationError
+from neurolearn.errors import InputError, SaturationError
 from neurolearn.tensor import plasticity
 
 if TYPE_CHECKING:
@@ -138,6 +138,11 @@ class Cells:
             for c in cell.compartments
         }
         found = codes(self.program, timing)
+        for code in (c for c in found if c.kind == "own"):
+            raise InputError(
+                f"tensor.spiking has no cell {self.program.cells[code.cell].activation.name!r}: Norse does not know its "
+                "equations; take circuit.spiking, or an activation of this package."
+            )
         self.unit = {key(c): c.unit_rate for c in found}
         pairs = [c for c in found if c.kind == "opponent"]
         fused = program.kind == "fused" and timing.membrane[1] == 0.0
