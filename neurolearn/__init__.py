@@ -39,6 +39,7 @@ _HOME = {
     "RuleError": "errors",
     "SettlingError": "errors",
     "SaturationError": "errors",
+    "RunError": "errors",
 }
 _MODULES = (
     "activations",
@@ -50,6 +51,7 @@ _MODULES = (
     "ledger",
     "observer",
     "rules",
+    "runs",
     "streams",
     "tensor",
     "timescales",

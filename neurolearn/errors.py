@@ -23,6 +23,10 @@ class SimulationError(NeurolearnError):
     """A simulation ended with values that are not finite, or its process did not end as it should."""
 
 
+class RunError(NeurolearnError):
+    """A run's folder cannot be used as it is: damaged, in use, not writable, or of another configuration or rule."""
+
+
 class RuleError(NeurolearnError):
     """A rule's text breaks the grammar; prints the offending line with a caret under the place.
 

@@ -124,6 +124,10 @@ def test_tensors_and_circuits_know_neither_the_rules_nor_each_other():
     assert not offences(inside("circuit/"), lambda one: one.of("neurolearn.rules", "neurolearn.tensor"))
 
 
+def test_runs_know_no_simulator():
+    assert not offences(inside("runs/"), lambda one: one.of("torch", "brian2", "neurolearn.tensor", "neurolearn.circuit"))
+
+
 def test_only_two_files_run_source_text():
     running = [
         f"{path.relative_to(ROOT)}:{node.lineno} calls {ast.unparse(node.func)}"
