@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neurolearn.circuit.background import Background
 from neurolearn.circuit.biology import Biology
 from neurolearn.errors import InputError
 from neurolearn.program import Program
@@ -18,7 +19,7 @@ KINDS = ("rate", "spiking")
 PLACEMENTS = ("unit", "cells")
 LATER = {"Cell": "cell", "measured": "curve"}  # these import Brian2, when they are asked for
 
-__all__ = ["Biology", "build", "make", "source", *LATER]
+__all__ = ["Background", "Biology", "build", "make", "source", *LATER]
 
 
 def __getattr__(name: str):

@@ -12,7 +12,8 @@ from numbers import Real
 
 import numpy as np
 
-from neurolearn.circuit import delays
+from neurolearn.circuit import background, delays, heterogeneity, irregular
+from neurolearn.circuit.background import Background
 from neurolearn.circuit.plan import CircuitPlan
 from neurolearn.errors import InputError
 from neurolearn.program import Program
@@ -23,24 +24,52 @@ from neurolearn.timing import Timing
 class Biology:
     """Options of a built circuit. Times are Brian2 quantities or seconds.
 
-    delays: {pathway ("B") or call of it ("W.rate"): transmission delay}, of spikes.
+    delays: {pathway ("B") or call of it ("W.rate"): transmission delay}, of spikes. heterogeneity: relative spread of
+    thresholds and of membrane and synaptic time constants over cells, or {"threshold", "membrane", "synapse": spread}.
+    irregularity: coefficient of variation of the intervals between the spikes of a coding cell with a steady drive, from 0
+    (regular) to 1 (Poisson). background: a noise current. What is drawn is drawn from ``Timing.seed``.
 
     Raises InputError, naming the option, its value and what it may be.
     """
 
     delays: Mapping[str, object] = field(default_factory=dict)
+    heterogeneity: float | Mapping[str, float] = 0.0
+    irregularity: float = 0.0
+    background: Background | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.delays, Mapping):
             raise InputError(f"Biology: delays is {self.delays!r}; give a mapping such as {{'B': 3*ms}}.")
         found = {name: seconds(f"the delay of {name}", value) for name, value in self.delays.items()}
         object.__setattr__(self, "delays", found)
+        spread = self.heterogeneity
+        spread = dict(spread) if isinstance(spread, Mapping) else dict.fromkeys(heterogeneity.WHAT, spread)
+        for name, value in spread.items():
+            if name not in heterogeneity.WHAT:
+                raise InputError(f"Biology: heterogeneity of {name!r}; choose among {', '.join(heterogeneity.WHAT)}.")
+            _share(f"heterogeneity of the {name}", value)
+        object.__setattr__(self, "heterogeneity", spread)
+        _share("irregularity", self.irregularity)
+        if not isinstance(self.background, Background | None):
+            raise InputError(f"Biology: background is {self.background!r}; give Background(amplitude, tau).")
 
     def embody(self, plan: CircuitPlan, program: Program, timing: Timing, kind: str) -> CircuitPlan:
         """The plan of a circuit ("rate" or "spiking") with these options in it. Raises InputError for one that it cannot have."""
         if self.delays:
             delays.give(plan, program, timing, kind, self.delays)
+        if self.irregularity:
+            irregular.give(plan, program, timing, kind, self.irregularity)
+        if self.background and self.background.amplitude:
+            background.give(plan, program, timing, kind, self.background)
+        if any(self.heterogeneity.values()):
+            heterogeneity.give(plan, program, timing, kind, self.heterogeneity)
         return plan
+
+
+def _share(what: str, value) -> None:
+    """Raises InputError unless a value is a number from 0 to 1."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise InputError(f"Biology: {what} is {value!r}; give a number from 0 (none) to 1.")
 
 
 def seconds(what: str, value) -> float:

@@ -12,10 +12,12 @@ import numpy as np
 
 @dataclass
 class Regular:
-    """Code that runs on the slow clock; lower orders first. 0 reads, 1 keeps values, 2 clears means, 3 turns the phase."""
+    """Code that runs on a clock, "slow" or "fast"; lower orders first. On the slow one 0 reads, 1 keeps values, 2 clears
+    means, 3 turns the phase."""
 
     code: list[str]
     order: int
+    clock: str = "slow"
 
 
 @dataclass(frozen=True)

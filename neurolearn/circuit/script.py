@@ -126,8 +126,8 @@ def _regular(variable: str, name: str, regular: list[Regular]) -> list[str]:
     for k, part in enumerate(sorted(regular, key=lambda r: r.order)):
         code = "\n".join(f"        {line}" for line in part.code)
         lines.append(
-            f"    {variable}.run_regularly('''\n{code}\n        ''', clock=slow, when='start', order={part.order}, "
-            f"name='{name}_slow_{k}')"
+            f"    {variable}.run_regularly('''\n{code}\n        ''', clock={part.clock}, when='start', order={part.order}, "
+            f"name='{name}_{part.clock}_{k}')"
         )
     return lines
 
