@@ -52,6 +52,7 @@ _MODULES = (
     "observer",
     "rules",
     "runs",
+    "stdp",
     "streams",
     "tensor",
     "timescales",

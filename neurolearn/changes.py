@@ -79,6 +79,7 @@ def update(
     placement: str = "unit",
     target: str = "numpy",
     biology=None,
+    plasticity="window",
     device: str = "cpu",
     dtype: str = "float64",
 ) -> WeightChange:
@@ -87,7 +88,7 @@ def update(
     x: (batch, inputs), teacher: (batch, outputs), held for the whole presentation. weights: {name: (to, from)}; what is
     missing is drawn from ``seed``. timing: default is what ``timescales`` finds. held: {signal: {layer: (batch, units)}}
     replaces these signals. placement: "unit" or "cells" (circuit.spiking). target: Brian2's. biology: of circuits, a
-    ``circuit.Biology``. device, dtype: torch's.
+    ``circuit.Biology``. plasticity: of circuit.spiking, how weights learn (``circuit.learning``). device, dtype: torch's.
     Raises InputError, SettlingError.
     """
     if realisation not in REALISATIONS:
@@ -95,6 +96,12 @@ def update(
     program, weights, given = prepare(rule, network, x, teacher, weights, seed=seed, held=held)
     if biology and not realisation.startswith("circuit"):
         raise InputError(f"biology is of circuits; {realisation} has none of it.")
+    if plasticity != "window" and realisation != "circuit.spiking":
+        raise InputError(f"plasticity is {plasticity!r}; {realisation} has 'window' only, circuit.spiking has more.")
+    if plasticity != "window":
+        from neurolearn.circuit import learning
+
+        program = learning.spoken(program, learning.ways(program, plasticity))
     if realisation == "tensor.rate":
         return _tensor_rate(rule, program, weights, given, device, dtype)
     timing = timing or default_timing(program, weights, given, realisation)
@@ -102,7 +109,7 @@ def update(
         return _tensor_spiking(rule, program, weights, given, timing, device, dtype)
     from neurolearn.circuit import make
 
-    options = {"placement": placement, "target": target, "biology": biology}
+    options = {"placement": placement, "target": target, "biology": biology, "plasticity": plasticity}
     circuit = make(program, weights, given, timing, realisation.split(".")[1], **options)
     circuit.run()
     return WeightChange(rule.name, realisation, circuit.changes(), timing, circuit.facts())

@@ -199,7 +199,7 @@ def of_synapses(s: b2.Synapses, broadcasts: set[tuple[str, str, str]]) -> list[s
     codes = Codes.of(s)
     reads = set().union(*codes.equations.values(), *(names | {name} for name, names in codes.clock))
     for equation in (s.event_driven or {}).values():
-        reads |= get_identifiers(equation.expr.code)
+        reads |= get_identifiers(equation.expr.code) if equation.expr is not None else set()
     graded = {name for name in reads if name.endswith("_pre") and name[:-4] not in counts(s.source)}
     found += [f"{s.name} reads {name} without a spike" for name in sorted(graded)]
     for way in s._pathways:

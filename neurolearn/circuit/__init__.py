@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from neurolearn.timing import Timing
 
 if TYPE_CHECKING:
     from neurolearn.circuit.built import Circuit
+    from neurolearn.circuit.learning import Way
 
 KINDS = ("rate", "spiking")
 PLACEMENTS = ("unit", "cells")
@@ -44,18 +46,24 @@ def build(
     learning_rate: float = 1.0,
     target: str = "numpy",
     biology: Biology | None = None,
+    plasticity: Way | Mapping[str, Way] = "window",
 ) -> Circuit:
     """A Brian2 circuit of one presentation of a batch, ready to run or to be given monitors.
 
     x: (batch, inputs), teacher: (batch, outputs); every sample has its own block copy of the network. kind: "rate" or
     "spiking". placement: "unit" (one NeuronGroup per layer) or "cells" (one cell, one axon; spiking only). weights,
-    timing, held: as of ``neurolearn.update``. biology: delays and other physiology. Raises InputError, SettlingError.
+    timing, held: as of ``neurolearn.update``. biology: delays and other physiology. plasticity:
+    "window", "clocked", "traces", "events" or a ``stdp.Form`` (``circuit.learning``), or {pathway: one of these}; spiking
+    only. Raises InputError, SettlingError.
     """
     from neurolearn.changes import default_timing, prepare
+    from neurolearn.circuit import learning
 
     program, weights, given = prepare(rule, network, x, teacher, weights, seed=seed, held=held)
+    program = learning.spoken(program, learning.ways(program, plasticity))
     timing = timing or default_timing(program, weights, given, f"circuit.{kind}")
     options = {"placement": placement, "learning_rate": learning_rate, "target": target, "biology": biology}
+    options["plasticity"] = plasticity
     return make(program, weights, given, timing, kind, **options)
 
 
@@ -78,10 +86,11 @@ def make(
     learning_rate: float = 1.0,
     target: str = "numpy",
     biology: Biology | None = None,
+    plasticity: Way | Mapping[str, Way] = "window",
 ) -> Circuit:
     """``build`` from a Program, its weights and what ``streams.given`` gives it."""
     from neurolearn import ties
-    from neurolearn.circuit import cells, rate, spiking
+    from neurolearn.circuit import cells, learning, rate, spiking
     from neurolearn.circuit.built import execute
 
     weights = ties.complete(program, weights)
@@ -89,10 +98,16 @@ def make(
         raise InputError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}.")
     if placement not in PLACEMENTS or (placement == "cells" and kind == "rate"):
         raise InputError(f"placement is {placement!r}; choose unit, or cells for a spiking circuit.")
+    found = learning.ways(program, plasticity)
+    if found and kind == "rate":
+        raise InputError(f"plasticity is {plasticity!r}; a rate circuit has no spikes to learn from: take 'window'.")
+    program = learning.spoken(program, found)
     if placement == "cells":
         program, given, weights = cells.place(program, given, weights)
-    circuit = rate.RateCircuit if kind == "rate" else spiking.SpikingCircuit
-    plan = circuit(program, weights, given, timing, learning_rate).build()
+    circuit, options = (rate.RateCircuit if kind == "rate" else spiking.SpikingCircuit), {}
+    if found:
+        circuit, options = learning.LearningCircuit, {"ways": found}
+    plan = circuit(program, weights, given, timing, learning_rate, **options).build()
     if biology:
         biology.embody(plan, program, timing, kind)
     return execute(program, plan, target)

@@ -167,15 +167,20 @@ class Circuit:
 
 def execute(program: Program, plan: CircuitPlan, target: str = "numpy") -> Circuit:
     """Brian2 objects of a plan. target: numpy (no compiler needed) or cython."""
+    try:
+        return Circuit(program, plan, *objects(plan, target))
+    except InputError:
+        raise
+    except Exception as error:
+        raise _refused(program, error) from error
+
+
+def objects(plan: CircuitPlan, target: str = "numpy"):
+    """(Brian2 objects by name, Network, duration, source) of a plan, by running the source that is printed."""
     if target not in ("numpy", "cython"):
         raise InputError(f"target is {target!r}; choose numpy or cython.")
     source = script.text(plan)
-    space = executed(source, plan.title)
-    try:
-        objects, network, duration = space["build"](script.arrays(plan), target)
-    except Exception as error:
-        raise _refused(program, error) from error
-    return Circuit(program, plan, objects, network, duration, source)
+    return (*executed(source, plan.title)["build"](script.arrays(plan), target), source)
 
 
 def executed(source: str, title: str) -> dict:

@@ -40,7 +40,7 @@ class MonitorPlan:
 
 @dataclass
 class GroupPlan:
-    """A NeuronGroup: copies x units cells, copy after copy. method: of integration."""
+    """A NeuronGroup: copies x units cells, copy after copy. method: of integration. heard: events that are arrivals."""
 
     name: str
     title: str
@@ -48,6 +48,7 @@ class GroupPlan:
     equations: list[str] = field(default_factory=list)
     events: dict[str, str] = field(default_factory=dict)
     on_event: dict[str, str] = field(default_factory=dict)
+    heard: dict[str, str] = field(default_factory=dict)
     regular: list[Regular] = field(default_factory=list)
     values: dict[str, np.ndarray] = field(default_factory=dict)
     method: str = "euler"
@@ -67,7 +68,8 @@ class SpikePlan:
 class SynapsesPlan:
     """A Synapses object. i, j: indices of its source and target cells; units: (copy, to, from) of each synapse.
 
-    keys: pathway of the object -> the call that it carries, "pathway.signal"; delays: the same -> seconds.
+    keys: pathway of the object -> the call that it carries, "pathway.signal"; delays: the same -> seconds. orders: the same ->
+    its place among the pathways of a time step, where Brian2's own (on_pre -1, on_post 1) will not do.
     """
 
     name: str
@@ -86,6 +88,7 @@ class SynapsesPlan:
     keys: dict[str, str] = field(default_factory=dict)
     delays: dict[str, float] = field(default_factory=dict)
     values: dict[str, np.ndarray] = field(default_factory=dict)
+    orders: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

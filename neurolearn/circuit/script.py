@@ -80,7 +80,8 @@ def _generator(spikes: SpikePlan, dt: float) -> str:
 def _group(group: GroupPlan) -> list[str]:
     lines = [f"    # {group.title}", f"    g = objects[{group.name!r}] = NeuronGroup({group.size}, '''"]
     lines += [f"        {line}" for line in group.equations]
-    events = f", events={group.events!r}" if group.events else ""
+    every = group.events | group.heard
+    events = f", events={every!r}" if every else ""
     lines.append(f"        ''', method={group.method!r}, clock=fast, namespace=space{events}, name={group.name!r})")
     for event, code in group.on_event.items():
         lines.append(f"    g.run_on_event({event!r}, {code!r})")
@@ -107,6 +108,7 @@ def _synapses(s: SynapsesPlan) -> list[str]:
     lines.append(f"    s.connect(i=data['{s.name}.i'], j=data['{s.name}.j'])")
     if any("clock-driven" in line for line in s.model):
         lines.append("    s.state_updater.order = -2  # before the cells move on: it reads them at the same instant")
+    lines += [f"    s.{name}.order = {order}" for name, order in s.orders.items()]
     if s.w is not None:
         lines.append(f"    s.w = data['{s.name}.w']")
     lines += [f"    s.{name} = data['{s.name}.{name}']" for name in s.values]

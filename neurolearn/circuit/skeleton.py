@@ -188,8 +188,7 @@ class Skeleton(ABC):
         for plastic in self.program.plastics:
             if plastic.source is None and plastic.target == k:
                 name = next(n for n, w in cell.biases.items() if w == plastic.weight)
-                text = brian_text(plastic.expr, lambda e, name=name: self._cell_leaf(e, k, name))
-                code.append(f"change_{name} += window_open*during_{plastic.phase}*{text}  # {plastic.line}")
+                code.append(self.bias_read(group, k, name, plastic))
         for name, weight in cell.biases.items():
             if weight in self.program.plastic_weights():
                 group.equations.append(f"change_{name} : 1")
@@ -201,6 +200,11 @@ class Skeleton(ABC):
                 code += [f"{name} += {rate}*last_window*change_{name}", f"change_{name} *= 1 - last_window"]
         if code:
             group.regular.append(Regular(code, 0))
+
+    def bias_read(self, group: GroupPlan, k: int, name: str, plastic: Plastic) -> str:
+        """What a bias learns when a window is read."""
+        text = brian_text(plastic.expr, lambda e: self._cell_leaf(e, k, name))
+        return f"change_{name} += window_open*during_{plastic.phase}*{text}  # {plastic.line}"
 
     def _cell_leaf(self, expr: Expr, k: int, bias: str) -> str:
         if expr.kind == "post":
