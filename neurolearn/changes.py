@@ -12,7 +12,7 @@ from neurolearn.errors import InputError, SettlingError
 from neurolearn.network import Network
 from neurolearn.program import Program, lower
 from neurolearn.rule import Rule
-from neurolearn.timing import Timing
+from neurolearn.timing import ONE_CELL, Timing
 
 REALISATIONS = ("tensor.rate", "circuit.rate", "tensor.spiking", "circuit.spiking")
 
@@ -162,7 +162,10 @@ def default_timing(
 
 
 def fit_rates(program: Program, weights, given, timing: Timing, ceiling: float | None = None) -> Timing:
-    """Lower the unit rate of signals whose settled value would need more than ``ceiling`` Hz, half a spike per step."""
+    """Lower the unit rate of signals whose settled value would need more than ``ceiling`` Hz, half a spike per step.
+
+    Where one cell sends a signal, its base rate counts too, and no value may ask it for a rate below 0.
+    """
     from neurolearn.tensor.rate import RateProgram
 
     rates = dict(timing.unit_rates)
@@ -174,7 +177,10 @@ def fit_rates(program: Program, weights, given, timing: Timing, ceiling: float |
                 for p, s in signals.items()
                 if f"{name}_{cell}" in s and p != "latched"
             )
-            limit = (ceiling or 0.5 / timing.dt) / max(peak, 1e-12)
+            room, base = ceiling or 0.5 / timing.dt, timing.baseline.rate
+            if timing.codings.get(name) in ONE_CELL:
+                room, peak = (room, peak + 1) if base is None else (min(room - base, base), peak)
+            limit = room / max(peak, 1e-12)
             if timing.rate_of(name) > limit:
                 rates[name] = min(rates.get(name, np.inf), limit)
     return replace(timing, unit_rates=rates)

@@ -21,7 +21,7 @@ SATURATED = 20.0  # thresholds of charge that a coding cell may owe at the end b
 
 @dataclass(frozen=True)
 class Code:
-    """How one signal of one cell is sent. kind: opponent, membrane, own (a user's cell) or drawn (Poisson)."""
+    """How one signal of one cell is sent. kind: one of ``timing.CODINGS``, membrane, own (a user's cell) or drawn (Poisson)."""
 
     cell: int
     signal: str
@@ -36,7 +36,8 @@ def codes(program: Program, timing: Timing) -> list[Code]:
     """The code of every transmitted signal, cell by cell.
 
     A signal ``x = f(potential)`` whose activation is a cell's own f-I curve is sent by that cell; input that is the data
-    itself may be Poisson; everything else goes through opponent pairs.
+    itself may be Poisson; everything else goes as ``timing.codings`` says, through opponent pairs if it says nothing.
+    Raises InputError for a coding of a signal to which none can be given.
     """
     found = []
     for k, cell in enumerate(program.cells):
@@ -54,17 +55,24 @@ def codes(program: Program, timing: Timing) -> list[Code]:
             elif timing.encoding == "poisson" and _is_data(cell, name):
                 found.append(Code(k, name, "drawn", timing.rate_of(name)))
             else:
-                found.append(Code(k, name, "opponent", timing.rate_of(name)))
+                found.append(Code(k, name, timing.codings.get(name, "opponent"), timing.rate_of(name)))
+    for name in timing.codings:
+        if not any(code.signal == name and code.kind == timing.codings[name] for code in found):
+            free = sorted({code.signal for code in found if code.kind not in ("membrane", "own", "drawn")})
+            raise InputError(
+                f"codings names {name!r}, which no cell of {program.name} sends by a coding of its choice; these have one: "
+                f"{', '.join(free)}."
+            )
     return found
 
 
 def start_potentials(program: Program, timing: Timing, batch: int) -> dict[str, np.ndarray]:
-    """{signal_cell: initial ON potential (cells, batch, units)}; the OFF cell starts at minus it."""
+    """{signal_cell: initial ON potential (cells, batch, units)}; the OFF cell of an opponent pair starts at minus it."""
     values = {}
     for code in codes(program, timing):
         rng = stream(timing.seed, "potentials", code.signal, program.cells[code.cell].title)
         shape = (timing.cells, batch, program.cells[code.cell].size)
-        low = 0.0 if code.kind in ("membrane", "own") else -1.0
+        low = -1.0 if code.kind == "opponent" else 0.0
         values[f"{code.signal}_{code.cell}"] = np.zeros(shape) if code.kind == "drawn" else rng.uniform(low, 1.0, shape)
     return values
 

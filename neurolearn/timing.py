@@ -8,6 +8,30 @@ from dataclasses import dataclass, field, replace
 from neurolearn.errors import InputError
 
 
+CODINGS = ("opponent", "rectified_pair", "baseline", "two_phase", "graded")
+ONE_CELL = ("baseline", "two_phase")  # those of one cell per unit, with a base rate
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the codings of one cell per unit need (``circuit.coding.single``).
+
+    rate: spikes/s of a cell that sends 0; None is the signal's unit rate, with which -1 is the least that can be sent. tau:
+    time constant (s) of the running mean of coding ``baseline``. Long against a presentation, so that a signal does not
+    become its own baseline (a share of T/tau is lost in T seconds); short against whatever drifts. 20 s loses 7 % of a
+    signal in 1.5 s, the middle of the window of a presentation of 2 s.
+    """
+
+    rate: float | None = None
+    tau: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "tau"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"Baseline: {name} is {value}; it must be positive (SI units).")
+
+
 @dataclass(frozen=True)
 class Timing:
     """Time in circuits and spiking tensors; SI units.
@@ -18,6 +42,8 @@ class Timing:
     spikes/s per unit of signal, per signal in ``unit_rates``. membrane: (time constant in s, leak potential) of the
     coding cells. encoding: of the input, "regular" (integrators) or "poisson". jitter: relative spread of the
     thresholds. seed: of initial potentials, thresholds and Poisson input. cells: cells per unit (tensor.spiking).
+    codings: of signals, by name, for circuit.spiking (one of CODINGS; opponent where nothing is said). A rate that is the
+    cell's own f-I curve and Poisson input keep theirs. baseline: what codings of one cell per unit need.
     """
 
     dt: float = 1e-3
@@ -32,6 +58,8 @@ class Timing:
     jitter: float = 0.0
     seed: int = 0
     cells: int = 1
+    codings: Mapping[str, str] = field(default_factory=dict)
+    baseline: Baseline = Baseline()
 
     def __post_init__(self) -> None:
         for name in ("dt", "tau", "unit_rate"):
@@ -46,6 +74,9 @@ class Timing:
             )
         if self.encoding not in ("regular", "poisson"):
             raise InputError(f"Timing: encoding is {self.encoding!r}; choose regular or poisson.")
+        for signal, coding in self.codings.items():
+            if coding not in CODINGS:
+                raise InputError(f"Timing: codings[{signal!r}] is {coding!r}; choose one of {', '.join(CODINGS)}.")
 
     def tau_of(self, key: str) -> float:
         """Synaptic time constant, in seconds, of a pathway ("W") or of one call of it ("W.rate")."""
@@ -54,6 +85,10 @@ class Timing:
     def rate_of(self, signal: str) -> float:
         """Spikes per second for a signal of 1."""
         return self.unit_rates.get(signal, self.unit_rate)
+
+    def base_rate_of(self, signal: str) -> float:
+        """Spikes per second for a signal of 0, where it is sent by one cell."""
+        return self.rate_of(signal) if self.baseline.rate is None else self.baseline.rate
 
     def scaled(self, steps: int, filters: float = 50.0) -> Timing:
         """The same with ``steps`` per phase, half of them window, and every filter ``steps / filters`` long."""

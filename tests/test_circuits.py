@@ -175,14 +175,14 @@ class Codes(NamedTuple):
 
 
 def counts(group: b2.NeuronGroup) -> set[str]:
-    """Variables that only the cell's own spikes change: counts, traces that decay, and what is latched from them."""
+    """Variables that only the cell's own spikes change: counts, traces that decay, filters of these, what is latched."""
     codes = Codes.of(group)
     shared = {name for name, eq in group.equations.items() if "shared" in eq.flags}
     variables = set(group.equations) - shared
     found = {name for name, _ in codes.events} | {name for name, _ in codes.clock}
-    found -= {name for name, reads in codes.equations.items() if reads & variables - {name}}
+    filters = [(name, reads - {name}) for name, reads in codes.equations.items()]
     while True:
-        wrong = {name for name, reads in [*codes.events, *codes.clock] if reads & (variables - found)}
+        wrong = {name for name, reads in [*codes.events, *codes.clock, *filters] if reads & (variables - found)}
         if not found & wrong:
             counted = {name for name, _ in codes.events}
             return {n for n in found if n in counted or any(n == name and r & counted for name, r in codes.clock)}

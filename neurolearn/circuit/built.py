@@ -86,11 +86,12 @@ class Circuit:
                     )
 
     def _unsaturated(self) -> None:
-        """Raises SaturationError if a pair of coding cells was asked for more spikes than there are steps."""
+        """Raises SaturationError if coding cells were asked for more spikes than there are steps."""
         for k, group in enumerate(self.plan.groups):
             cells = self.objects[group.name]
-            for signal in (name[2:-4] for name in group.values if name.startswith("v_") and name.endswith("_off")):
-                if not np.all(np.abs(getattr(cells, f"v_{signal}_off")[:]) < SATURATED * cells.v_th[:]):
+            for name in (name for name in group.values if re.fullmatch("v_.+_(on|off)", name)):
+                signal = name[2:].rsplit("_", 1)[0]
+                if not np.all(getattr(cells, name)[:] < SATURATED * cells.v_th[:]):
                     raise SaturationError(
                         f"signal {signal!r} of {group.name} is larger than its cells can send (one spike a step, "
                         f"{self.plan.namespace[f'unit_rate_{signal}_{k}'][0]:g} Hz per unit): lower its entry in "
@@ -125,7 +126,7 @@ class Circuit:
     def facts(self) -> dict[str, float]:
         """What the run reports: seconds of simulated time and the settle residual (rate circuits)."""
         found = {"seconds": float(self.plan.period * self.plan.ticks)}
-        if not any(group.events for group in self.plan.groups):
+        if any(equation.startswith("left_") for group in self.plan.groups for equation in group.equations):
             found["residual"] = self._residual()
         else:
             found |= self._activity()
@@ -148,7 +149,7 @@ class Circuit:
             for g in self.plan.groups
             for event in g.events
         ]
-        every = np.concatenate(counts)
+        every = np.concatenate(counts or [np.zeros(1)])  # a circuit in which every signal is graded sends none
         hz = every / (self.plan.period * self.plan.ticks)
         return {
             "spikes": int(every.sum()),

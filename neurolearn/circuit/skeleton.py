@@ -13,6 +13,8 @@ from neurolearn.equations import Expr
 from neurolearn.program import Compartment, Path, Plastic, Program
 from neurolearn.timing import Timing
 
+RUNNING = ("baseline_", "usual_")  # means over many samples, of the coding ``baseline``
+
 
 class Skeleton(ABC):
     """Builds a CircuitPlan from a Program; ``rate`` and ``spiking`` say what crosses a pathway and what is read."""
@@ -177,8 +179,9 @@ class Skeleton(ABC):
         return [*counting, f"tick *= int(tick < {self.ticks_per_sample})"], latching
 
     def _resets(self, group: GroupPlan) -> None:
-        """At the start of a sample every current, potential and slow signal of the group is put to rest."""
+        """At the start of a sample every current, potential and slow signal of the group is put to rest; running means stay."""
         state = [line[1:].split("/dt")[0] for line in group.equations if line.startswith("d") and "/dt =" in line]
+        state = [name for name in state if not name.startswith(RUNNING)]
         turn = next(r for r in group.regular if r.order == 3)
         turn.code += ["first = present*int(tick == 0)", *(f"{name} *= 1 - first" for name in state)]
 

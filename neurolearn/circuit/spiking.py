@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurolearn.circuit import coding, own
+from neurolearn.circuit import coding
 from neurolearn.circuit.plan import GroupPlan, Regular, SpikePlan, SynapsesPlan
 from neurolearn.circuit.skeleton import Skeleton
 from neurolearn.circuit.text import bare, brian_text
-from neurolearn.draws import codes, poisson, start_potentials, thresholds
+from neurolearn.draws import Code, codes, poisson, start_potentials, thresholds
 from neurolearn.errors import InputError
 from neurolearn.program import Compartment, Path, Plastic
 
@@ -30,6 +30,12 @@ class SpikingCircuit(Skeleton):
                 "a circuit of placement unit has one cell per unit and sign; cells = n is of tensor.spiking."
             )
         self.codes = codes(program, timing)
+        self.two_phase = any(code.kind == "two_phase" for code in self.codes)
+        if self.two_phase and timing.settle < 2 * timing.window:
+            raise InputError(
+                f"settle ({timing.settle} steps) must be two windows ({timing.window}) or more for the coding two_phase: one "
+                "in which the cells are free, the rest to settle."
+            )
         super().__init__(program, weights, given, timing, learning_rate, stream)
         self._units()
 
@@ -43,6 +49,13 @@ class SpikingCircuit(Skeleton):
         """Settling, then one window."""
         return self.timing.settle // self.timing.window + 1
 
+    def _schedule(self) -> dict[str, str]:
+        held = super()._schedule()
+        if self.two_phase:
+            free = [n * self.ticks_per_phase for n in range(len(self.program.phases))]
+            held["nudged"] = f"1 - ({' + '.join(f'int(tick == {tick})' for tick in free)})"
+        return held
+
     def _units(self) -> None:
         timing, space = self.timing, self.plan.namespace
         space["tau_trace"] = (timing.tau_of("trace"), "second")
@@ -51,6 +64,7 @@ class SpikingCircuit(Skeleton):
         space["window"] = (timing.window * timing.dt, "second")
         for code in self.codes:
             space[f"unit_rate_{code.signal}_{code.cell}"] = (code.unit_rate, "hertz")
+            space |= coding.of(code).needs(code, timing)
 
     # -- compartments and synapses ---------------------------------------------------------------------------------
 
@@ -59,31 +73,49 @@ class SpikingCircuit(Skeleton):
         name, tau = compartment.name, f"tau_{compartment.name}"
         if compartment.paths[0].kind == "broadcast":
             return [f"d{name}/dt = (S_{name} - {name})/{tau} : 1  # {compartment.call}", f"S_{name} : 1"]
-        return [f"d{name}/dt = -{name}/{tau} : 1  # {compartment.call}"]
+        coded = [self._coding(path).current(name, index) for index, path in enumerate(compartment.paths)]
+        terms = dict.fromkeys(term for term, _ in coded if term)
+        equations = dict.fromkeys(equation for _, more in coded for equation in more)
+        inputs = f"({' + '.join(terms)} - {name})" if terms else f"-{name}"
+        return [f"d{name}/dt = {inputs}/{tau} : 1  # {compartment.call}", *equations]
 
     def connect(self, synapses: SynapsesPlan, k: int, compartment: Compartment, index: int, path: Path) -> None:
-        """Spikes of the ON and OFF cells kick the receiving current, in either direction of the synapse."""
-        if path.kind == "broadcast":  # one graded number per sample, the only signal that is not spikes
+        """Spikes kick the receiving current as their coding says, in either direction of the synapse."""
+        if path.kind == "broadcast":  # one graded number per sample
             synapses.model.append(f"S_{compartment.name}_post = {path.signal}_pre : 1 (summed)")
             return
-        here = "pre" if path.reverse else "post"
-        jump = f"jump_{compartment.pathway}_{path.signal}_{path.source}"
-        rate, tau = self._rate(path), self.timing.tau_of(compartment.key)
-        self.plan.namespace[jump] = (path.factor / (rate * tau), "")
+        here, there = ("pre", "post") if path.reverse else ("post", "pre")
+        code, how, tau = self._code(path), self._coding(path), self.timing.tau_of(compartment.key)
         weight = "w*" if path.kind == "weight" else ""
-        code = next(c for c in self.codes if (c.cell, c.signal) == (path.source, path.signal))
-        for side, sign in (("on", "+"), ("off", "-")):
-            if side == "off" and code.kind in ("membrane", "own"):
-                continue
-            event = f"{path.signal}_{side}"
-            name = f"{event}_{compartment.name}" + ("_back" if path.reverse else "")
-            pathway = synapses.on_post if path.reverse else synapses.on_pre
-            pathway[name] = f"{compartment.name}_{here} {sign}= {weight}{jump}"
-            synapses.on_event[name] = event
+        if code.kind == "graded":
+            weight += "" if path.factor == 1 else f"{path.factor!r}*"
+            synapses.model.append(f"S_{compartment.name}_{index}_{here} = {weight}{path.signal}_{there} : 1 (summed)")
+            return
+        key = f"{compartment.pathway}_{path.signal}_{path.source}"
+        jumps = how.constants(key, path.factor / code.unit_rate, tau, self.timing)
+        self.plan.namespace |= {name: (value, "") for name, value in jumps.items()}
+        pathway = synapses.on_post if path.reverse else synapses.on_pre
+        for side, statement in how.arrive(compartment.name, here, key, weight).items():
+            name = f"{path.signal}_{side}_{compartment.name}" + ("_back" if path.reverse else "")
+            pathway[name] = statement
+            synapses.on_event[name] = f"{path.signal}_{side}"
             synapses.keys[name] = compartment.key
+        cells = synapses.i if path.reverse else synapses.j
+        reach = np.full(len(cells), path.factor) if synapses.w is None else path.factor * synapses.w
+        group = self.plan.groups[k]
+        for name, value in how.before(compartment.name, self._sender(code)).items():
+            group.values.setdefault(name, np.zeros(group.size))
+            np.add.at(group.values[name], cells, value * reach)
 
-    def _rate(self, path: Path) -> float:
-        return next(c.unit_rate for c in self.codes if (c.cell, c.signal) == (path.source, path.signal))
+    def _code(self, path: Path) -> Code:
+        return next(c for c in self.codes if (c.cell, c.signal) == (path.source, path.signal))
+
+    def _coding(self, path: Path) -> coding.Coding:
+        return coding.of(self._code(path))
+
+    def _sender(self, code: Code) -> coding.Sender:
+        start = start_potentials(self.program, self.timing, self.copies)[f"{code.signal}_{code.cell}"][0].ravel()
+        return coding.Sender(code, self.timing, start)
 
     # -- what is read ----------------------------------------------------------------------------------------------
 
@@ -111,41 +143,34 @@ class SpikingCircuit(Skeleton):
 
     def finish_group(self, k: int, group: GroupPlan) -> None:
         """Add the coding cells, the counts and means that the read needs, and their clearing."""
-        mine = [c for c in self.codes if c.cell == k]
-        start = start_potentials(self.program, self.timing, self.copies)
+        mine = [(coding.of(c), self._sender(c)) for c in self.codes if c.cell == k]
         if mine:
             group.equations.append("v_th : 1 (constant)")
             group.values["v_th"] = thresholds(self.program, self.timing, self.copies)[k].ravel()
-        for code in mine:
-            unit_rate = f"unit_rate_{code.signal}_{k}"
-            group.equations.append(f"sent_{code.signal} : 1")
-            first = start[f"{code.signal}_{k}"][0].ravel()
-            if code.kind == "membrane":
-                coding.membrane(group, code.signal, code.drive, code.membrane, unit_rate, self.timing.dt)
-                group.values[f"v_{code.signal}_on"] = first
-            elif code.kind == "own":
-                own.add(group, code.signal, code.drive, code.own, unit_rate, self.timing.dt, first)
-                self.plan.namespace |= own.constants(code.own.cell, code.signal)
-            elif code.kind == "opponent":
-                coding.opponent(group, code.signal, unit_rate)
-                group.values |= {f"v_{code.signal}_on": first, f"v_{code.signal}_off": -first}
-            else:
-                coding.relay(group, code.signal, unit_rate)
-                self._drawn(group, code)
+        for how, sender in mine:
+            how.send(group, sender)
+            if sender.code.kind == "drawn":
+                self._drawn(group, sender.code)
         for event in group.events:
             group.equations.append(f"spikes_{event} : 1")
             group.on_event[event] += f"; spikes_{event} += 1"
         means = self._means(k)
         group.equations += [f"dmean_{name}/dt = window_open*{name}/window : 1" for name in means]
-        for name in self._filtered(k):
-            group.equations.append(f"dfiltered_{name}/dt = -filtered_{name}/tau_trace : 1")
-            for side, sign in (("on", "+"), ("off", "-")):
-                if f"{name}_{side}" in group.on_event:
-                    group.on_event[f"{name}_{side}"] += f"; filtered_{name} {sign}= 1/(unit_rate_{name}_{k}*tau_trace)"
+        filtered = self._filtered(k)
+        for how, sender in mine:
+            if sender.signal in filtered:
+                how.trace(group, sender)
         reset = [f"mean_{name} *= 1 - window_open" for name in means]
-        reset += [f"sent_{code.signal} *= 1 - window_open" for code in mine]
+        reset += [f"sent_{sender.signal} *= 1 - window_open" for _, sender in mine]
+        reset += [f"{name} *= 1 - window_open" for name in self._kept(k)]
         if reset:
             group.regular.append(Regular(reset, 2))
+
+    def _kept(self, k: int) -> list[str]:
+        """What the compartments of a cell keep until a window closes."""
+        compartments = self.program.cells[k].compartments
+        every = [(c.name, p) for c in compartments for p in c.paths if p.kind != "broadcast"]
+        return sorted({name for current, path in every for name in self._coding(path).kept(current)})
 
     def _drawn(self, group: GroupPlan, code) -> None:
         """Poisson spikes, drawn beforehand, reach their relay one step early."""

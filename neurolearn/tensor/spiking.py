@@ -98,6 +98,12 @@ class SpikingProgram:
     ):
         if kind not in ("reference", "fused"):
             raise InputError(f"kind is {kind!r}; choose reference or fused.")
+        for signal, coding in timing.codings.items():
+            if coding != "opponent":
+                raise InputError(
+                    f"codings[{signal!r}] is {coding!r}; tensor.spiking sends signed signals by opponent pairs only, other "
+                    "codings are of circuit.spiking."
+                )
         self.program, self.timing, self.kind, self.dtype, self.device = program, timing, kind, dtype, device
         self.source = source(program)
         title = f"{program.name}:tensor.spiking {program.network}"
