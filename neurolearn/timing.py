@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from neurolearn.errors import InputError
 
-
 CODINGS = ("opponent", "rectified_pair", "baseline", "two_phase", "graded")
 ONE_CELL = ("baseline", "two_phase")  # those of one cell per unit, with a base rate
 

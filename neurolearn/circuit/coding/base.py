@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Coding:
     Whatever must be subtracted from that is the term b, which a coding may keep at the receiving compartment.
     """
 
-    sides: Mapping[str, str] = {"on": "+"}
+    sides: ClassVar[Mapping[str, str]] = {"on": "+"}
 
     def send(self, group: GroupPlan, s: Sender) -> None:
         """Add the cells: potentials, events, and ``sent_<signal>``, which plasticity reads at its presynaptic end."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from neurolearn.circuit import own
 from neurolearn.circuit.coding.base import Coding, Sender
 from neurolearn.circuit.plan import GroupPlan
@@ -43,7 +45,7 @@ class Own(Coding):
 class Relay(Coding):
     """Cells that repeat spikes drawn beforehand (Poisson input), one step after they arrive."""
 
-    sides = {"on": "+", "off": "-"}
+    sides: ClassVar = {"on": "+", "off": "-"}
 
     def send(self, group: GroupPlan, s: Sender) -> None:
         """An event for each sign; ``start`` says which cells spike in the first step."""
@@ -60,7 +62,7 @@ class Graded(Coding):
     spiking circuit. ``sent``: the window mean of the value.
     """
 
-    sides = {}
+    sides: ClassVar = {}
 
     def send(self, group: GroupPlan, s: Sender) -> None:
         """Nothing is sent; the window mean is kept."""

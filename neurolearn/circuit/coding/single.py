@@ -15,7 +15,6 @@ from neurolearn.circuit.plan import GroupPlan, Regular
 from neurolearn.draws import Code
 from neurolearn.timing import Timing
 
-
 LONG = 100.0  # times longer than it is watched: such a membrane does not leak
 
 
