@@ -71,30 +71,36 @@ def start_potentials(program: Program, timing: Timing, batch: int) -> dict[str, 
     values = {}
     for code in codes(program, timing):
         rng = stream(timing.seed, "potentials", code.signal, program.cells[code.cell].title)
-        shape = (timing.cells, batch, program.cells[code.cell].size)
+        shape = (timing.cells, batch, program.cells[code.cell].size // program.crowd)
         low = -1.0 if code.kind == "opponent" else 0.0
-        values[f"{code.signal}_{code.cell}"] = np.zeros(shape) if code.kind == "drawn" else rng.uniform(low, 1.0, shape)
+        drawn = np.zeros(shape) if code.kind == "drawn" else rng.uniform(low, 1.0, shape)
+        values[f"{code.signal}_{code.cell}"] = _beside(drawn, 0)[None] if program.crowd > 1 else drawn
     return values
 
 
 def thresholds(program: Program, timing: Timing, batch: int) -> dict[int, np.ndarray]:
     """{cell: threshold (batch, units)}: 1, or up to ``jitter`` above it, off any lattice of the inputs."""
     return {
-        k: 1.0 + timing.jitter * stream(timing.seed, "thresholds", cell.title).uniform(0.1, 1.0, (batch, cell.size))
+        k: 1.0 + timing.jitter * np.repeat(_levels(timing, cell.title, batch, cell.size // program.crowd), program.crowd, 1)
         for k, cell in enumerate(program.cells)
     }
+
+
+def _levels(timing: Timing, title: str, batch: int, units: int) -> np.ndarray:
+    return stream(timing.seed, "thresholds", title).uniform(0.1, 1.0, (batch, units))
 
 
 def poisson(program: Program, timing: Timing, given: Mapping[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
     """{signal_cell: signed spikes (steps, batch, units)} of the input's signals that are the data itself.
 
+    Each cell of a unit has a train of its own; where cells are not counted one by one (tensors), theirs is the mean.
     Raises InputError if a rate is too high for one spike per step.
     """
     trains = {}
     for code in codes(program, timing):
         if code.kind != "drawn":
             continue
-        value = np.asarray(given[f"data_{code.cell}"])
+        value = np.asarray(given[f"data_{code.cell}"])[:, :: program.crowd]
         chance = np.abs(value) * code.unit_rate * timing.dt
         if chance.max(initial=0.0) > 0.5:
             raise InputError(
@@ -102,8 +108,15 @@ def poisson(program: Program, timing: Timing, given: Mapping[str, np.ndarray], s
                 "step; lower unit_rate or dt to stay below 0.5."
             )
         rng = stream(timing.seed, "poisson", code.signal)
-        trains[f"{code.signal}_{code.cell}"] = (rng.random((steps, *value.shape)) < chance) * np.sign(value)
+        each = (rng.random((steps, timing.cells, *value.shape)) < chance) * np.sign(value)
+        trains[f"{code.signal}_{code.cell}"] = _beside(each, 1) if program.crowd > 1 else each.mean(1)
     return trains
+
+
+def _beside(values: np.ndarray, axis: int) -> np.ndarray:
+    """The axis that counts the cells of a unit moved behind the units, and merged with them."""
+    moved = np.moveaxis(values, axis, -1)
+    return moved.reshape(*moved.shape[:-2], -1)
 
 
 def _is_data(cell: Cell, signal: str) -> bool:

@@ -159,7 +159,10 @@ class Plastic:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Everything that a realisation needs. Built by ``lower(rule, network)``."""
+    """Everything that a realisation needs. Built by ``lower(rule, network)``.
+
+    crowd: cells per unit, where they are counted in the sizes of cells and weights (circuits of several cells per unit).
+    """
 
     name: str
     network: Network
@@ -170,6 +173,7 @@ class Program:
     constants: Mapping[str, float]
     times: Mapping[str, float]  # in units of the synaptic time constant
     closed: Mapping[Node, Expr]  # known fixed points of differential signals
+    crowd: int = 1
 
     def free(self) -> tuple[Weight, ...]:
         """Weights that are synapses of their own, biases included."""

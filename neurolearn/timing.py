@@ -40,7 +40,8 @@ class Timing:
     opens. window: steps during which signals are averaged (spiking only; settle is a multiple of it). unit_rate:
     spikes/s per unit of signal, per signal in ``unit_rates``. membrane: (time constant in s, leak potential) of the
     coding cells. encoding: of the input, "regular" (integrators) or "poisson". jitter: relative spread of the
-    thresholds. seed: of initial potentials, thresholds and Poisson input. cells: cells per unit (tensor.spiking).
+    thresholds. seed: of initial potentials, thresholds and Poisson input. cells: cells per unit,
+    in spikes; a stream has one.
     codings: of signals, by name, for circuit.spiking (one of CODINGS; opponent where nothing is said). A rate that is the
     cell's own f-I curve and Poisson input keep theirs. baseline: what codings of one cell per unit need.
     """
@@ -66,6 +67,8 @@ class Timing:
                 raise InputError(f"Timing: {name} is {getattr(self, name)}; it must be positive (SI units).")
         if self.settle < 1 or self.window < 1:
             raise InputError(f"Timing: settle = {self.settle}, window = {self.window}; both are at least one step.")
+        if not isinstance(self.cells, int) or self.cells < 1:
+            raise InputError(f"Timing: cells is {self.cells!r}; give a whole number of cells per unit, 1 or more.")
         if self.dt > min([self.tau, *self.taus.values()]) / 2:
             raise InputError(
                 f"Timing: dt = {self.dt} s is too coarse for the filter of {min([self.tau, *self.taus.values()])} s; "

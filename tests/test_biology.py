@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from brian2 import ms, mV
 from conftest import NET, RULES, TEACHER, X, near
+from scipy.stats import f as f_distribution
 from scipy.stats import kstest
 
 from neurolearn import circuit
@@ -17,10 +18,11 @@ from neurolearn.changes import default_timing, prepare, update
 from neurolearn.circuit import Background, Biology, heterogeneity, lehmer
 from neurolearn.circuit.built import Circuit
 from neurolearn.errors import InputError, RuleError
-from neurolearn.network import Network, mlp
+from neurolearn.network import Connection, Network, mlp
 from neurolearn.pathway import Pathway, Tied
 from neurolearn.program import lower
 from neurolearn.rule import Rule
+from neurolearn.tensor.spiking import SpikingProgram
 from neurolearn.timing import Timing
 
 FA = RULES["feedback_alignment"]
@@ -351,6 +353,62 @@ def test_a_circuit_with_everything_goes_on_where_it_was_stored(tmp_path):
     for name, variable in (("W_1_0", "w"), ("layer0", "v_rate_on"), ("layer0", "background_rate"), ("layer1", "b")):
         assert np.array_equal(*(getattr(one.objects[name], variable)[:] for one in (whole, second)))
     assert np.abs(whole.changes()["W_1_0"]).max() > 1e-3
+
+
+# -- several cells per unit --------------------------------------------------------------------------------------------
+
+SKIP = Network((6, 4, 4, 3), (Connection(0, 1), Connection(1, 2, "identity"), Connection(2, 3), Connection(1, 3)))
+
+
+@pytest.mark.parametrize(("name", "net", "encoding"), [
+    ("feedback_alignment", NET, "regular"),
+    ("feedback_alignment", NET, "poisson"),
+    ("backprop", SKIP, "regular"),  # tied weights, an identity and a skip
+    ("third_factor", NET, "regular"),  # a broadcast, and state at the synapse
+])
+def test_three_cells_per_unit_do_what_the_tensors_say(name, net, encoding):
+    """Oracle: tensor.spiking with the same cells: the mean of their spikes in every bin, and the change to 1e-9."""
+    timing = Timing(settle=60, window=60, tau=8e-3, jitter=0.01, cells=3, encoding=encoding, seed=4)
+    program, weights, given = prepare(RULES[name], net, X, TEACHER)
+    simulation = SpikingProgram(program, weights, timing)
+    theirs = simulation.run(given, record=True)
+    built = circuit.make(program, weights, given, timing)
+    built.record_spikes()
+    built.run()
+    for train, found in built.spikes().items():
+        mean = found.reshape(*found.shape[:2], -1, 3).mean(-1)
+        assert np.abs(mean - simulation.activity.trains[train]).max() < 1e-12
+        assert found.any()
+    for weight, change in built.changes().items():
+        assert change.shape == program.weights[weight].shape
+        assert near(change, theirs[weight].numpy()) < 1e-9
+
+
+@pytest.mark.parametrize(("biology", "encoding"), [(Biology(), "poisson"), (Biology(irregularity=1.0), "regular")])
+def test_noise_falls_with_the_root_of_the_number_of_cells(biology, encoding):
+    """Oracle: with no weights and a teacher of 1 the change is the input's count, and its variance that of a Poisson count
+    over n; the F distribution of a ratio of variances, 0.1 % on each side. The mean within four standard errors.
+    """
+    net, variances = mlp([60, 1], "linear"), []
+    x, weights = np.full((4, 60), 0.25), {"W_1_0": np.zeros((1, 60))}
+    for n in (1, 9):
+        timing = Timing(settle=200, window=200, cells=n, encoding=encoding)
+        built = circuit.build(FA, net, x, np.ones((4, 1)), weights, timing=timing, biology=biology)
+        built.run()
+        found = built.changes()["W_1_0"][0]
+        spikes = 200 * 0.2 * 0.25 * 4 * n * 60  # in all windows
+        assert found.mean() == pytest.approx(0.25, rel=4 / np.sqrt(spikes))
+        variances.append(found.var())
+    low, high = f_distribution.ppf([1e-3, 1 - 1e-3], 59, 59)
+    assert low < variances[0] / variances[1] / 9 < high
+
+
+def test_cells_of_a_unit_differ_where_they_are_told_to():
+    biology = Biology(heterogeneity={"threshold": 0.2})
+    built = build(timing=replace(SHORT, cells=4), biology=biology)
+    level = built.objects["layer1"].v_th[:].reshape(2, 5, 4)
+    assert np.array_equal(level[0], level[1]) and (level[0].std(1) > 0.02).all()
+    assert len(built.objects["W_2_1"]) == 2 * 20 * 16
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

@@ -567,7 +567,7 @@ def test_what_is_not_a_number_is_not_returned(kind):
     ({"placement": "soup"}, "placement is 'soup'; choose unit, or cells"),
     ({"kind": "rate", "placement": "cells"}, "choose unit, or cells for a spiking circuit"),
     ({"timing": Timing(settle=150, window=100)}, "settle .150 steps. must be a multiple of window .100."),
-    ({"timing": Timing(cells=3)}, "cells = n is of tensor.spiking"),
+    ({"kind": "rate", "timing": Timing(cells=3)}, "several cells per unit are of spikes"),
 ])
 def test_a_wrong_choice_is_answered_with_the_right_ones(options, sentence):
     with pytest.raises(InputError, match=sentence):

@@ -90,7 +90,7 @@ def make(
 ) -> Circuit:
     """``build`` from a Program, its weights and what ``streams.given`` gives it."""
     from neurolearn import ties
-    from neurolearn.circuit import cells, learning, rate, spiking
+    from neurolearn.circuit import cells, crowd, learning, rate, spiking
     from neurolearn.circuit.built import execute
 
     weights = ties.complete(program, weights)
@@ -104,6 +104,10 @@ def make(
     program = learning.spoken(program, found)
     if placement == "cells":
         program, given, weights = cells.place(program, given, weights)
+    if timing.cells > 1:
+        if kind == "rate":
+            raise InputError(f"cells is {timing.cells}: several cells per unit are of spikes; a rate circuit takes cells = 1.")
+        program, given, weights = crowd.crowd(program, given, weights, timing.cells)
     circuit, options = (rate.RateCircuit if kind == "rate" else spiking.SpikingCircuit), {}
     if found:
         circuit, options = learning.LearningCircuit, {"ways": found}

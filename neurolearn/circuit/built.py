@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from neurolearn.circuit import script
+from neurolearn.circuit.crowd import units
 from neurolearn.circuit.plan import CircuitPlan
 from neurolearn.draws import SATURATED
 from neurolearn.errors import InputError, RuleError, SaturationError
@@ -101,7 +102,8 @@ class Circuit:
     def changes(self) -> dict[str, np.ndarray]:
         """{weight: change}: Brian2's own ``w`` (or bias) after the run minus before, averaged over the copies.
 
-        What a weight learned in several Synapses (placement cells, from several presynaptic cells) is added up.
+        What a weight learned in several Synapses (placement cells, from several presynaptic cells) is added up. Where a
+        unit is several cells, a change is the mean over them.
         """
         found = {}
         rate = self.plan.namespace["learning_rate"][0]
@@ -121,7 +123,7 @@ class Circuit:
             np.add.at(total, (to, source), np.asarray(self.objects[name].w[:]) - synapses.w)
             whole = f"{weight.pathway}_{weight.target}_{weight.source}"
             found[whole] = found.get(whole, 0) + total / (self.plan.copies * rate)
-        return found
+        return {name: units(change, self.program.crowd) for name, change in found.items()}
 
     def facts(self) -> dict[str, float]:
         """What the run reports: seconds of simulated time and the settle residual (rate circuits)."""

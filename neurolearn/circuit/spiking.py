@@ -25,9 +25,10 @@ class SpikingCircuit(Skeleton):
     def __init__(self, program, weights, given, timing, learning_rate: float = 1.0, stream=None):
         if timing.settle % timing.window:
             raise InputError(f"settle ({timing.settle} steps) must be a multiple of window ({timing.window}).")
-        if timing.cells != 1:
+        if timing.cells != program.crowd:
             raise InputError(
-                "a circuit of placement unit has one cell per unit and sign; cells = n is of tensor.spiking."
+                f"cells is {timing.cells}: several cells per unit are of single presentations (circuit.build) and of "
+                "tensor.spiking; a circuit that learns from a stream has one."
             )
         self.codes = codes(program, timing)
         self.two_phase = any(code.kind == "two_phase" for code in self.codes)
@@ -82,7 +83,8 @@ class SpikingCircuit(Skeleton):
     def connect(self, synapses: SynapsesPlan, k: int, compartment: Compartment, index: int, path: Path) -> None:
         """Spikes kick the receiving current as their coding says, in either direction of the synapse."""
         if path.kind == "broadcast":  # one graded number per sample
-            synapses.model.append(f"S_{compartment.name}_post = {path.signal}_pre : 1 (summed)")
+            share = "" if path.factor == 1 else f"{path.factor!r}*"
+            synapses.model.append(f"S_{compartment.name}_post = {share}{path.signal}_pre : 1 (summed)")
             return
         here, there = ("pre", "post") if path.reverse else ("post", "pre")
         code, how, tau = self._code(path), self._coding(path), self.timing.tau_of(compartment.key)
