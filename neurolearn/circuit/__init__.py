@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 KINDS = ("rate", "spiking")
 PLACEMENTS = ("unit", "cells")
-LATER = {"Cell": "cell", "measured": "curve"}  # these import Brian2, when they are asked for
+LATER = {"Cell": "cell", "Learner": "learner", "measured": "curve"}  # imported when they are asked for
 
 __all__ = ["Background", "Biology", "build", "make", "source", *LATER]
 
 
 def __getattr__(name: str):
-    """Public names that need Brian2."""
+    """Public names that need Brian2, or all of a circuit."""
     if name in LATER:
         return getattr(import_module(f"neurolearn.circuit.{LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -298,9 +298,9 @@ class Skeleton(ABC):
         code = [f"w += {rate}*last_window_post*change", "change *= 1 - last_window_post"]
         sign = self.program.weights[synapses.name].sign
         if self.stream and sign is not None:  # a coherent weight never changes its sign
-            synapses.model.append("polarity : 1 (constant)")
-            synapses.values["polarity"] = np.broadcast_to(sign, self.weights[synapses.name].shape)[tuple(synapses.units[1:])]
-            code.append("w = polarity*clip(polarity*w, 0, inf)")
+            synapses.model.append("kept_sign : 1 (constant)")
+            synapses.values["kept_sign"] = np.broadcast_to(sign, self.weights[synapses.name].shape)[tuple(synapses.units[1:])]
+            code.append("w = kept_sign*clip(kept_sign*w, 0, inf)")
         synapses.regular[0].code += code
 
 
