@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurolearn.circuit import KINDS, PLACEMENTS
+from neurolearn.circuit.biology import Biology
 from neurolearn.circuit.plan import CircuitPlan
 from neurolearn.errors import InputError
 from neurolearn.program import Program
@@ -33,6 +34,7 @@ def planned(
     timing: Timing | None = None,
     seed: int = 0,
     learning_rate: float = 1.0,
+    biology: Biology | None = None,
 ) -> Planned:
     """What ``circuit.build`` would build; Brian2 is not loaded. x, teacher: one sample of zeros unless given.
 
@@ -54,4 +56,7 @@ def planned(
     if placement == "cells":
         program, given, weights = cells.place(program, given, weights)
     circuit = rate.RateCircuit if kind == "rate" else spiking.SpikingCircuit
-    return Planned(program, circuit(program, weights, given, timing, learning_rate).build())
+    plan = circuit(program, weights, given, timing, learning_rate).build()
+    if biology:
+        biology.embody(plan, program, timing, kind)
+    return Planned(program, plan)
