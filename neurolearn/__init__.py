@@ -50,6 +50,7 @@ _MODULES = (
     "information",
     "ledger",
     "observer",
+    "plots",
     "rules",
     "runs",
     "stdp",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from neurolearn.circuit.background import Background
 from neurolearn.circuit.biology import Biology
+from neurolearn.circuit.plan import Planned
 from neurolearn.errors import InputError
 from neurolearn.program import Program
 from neurolearn.timing import Timing
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 KINDS = ("rate", "spiking")
 PLACEMENTS = ("unit", "cells")
 LATER = {"Cell": "cell", "Learner": "learner", "measured": "curve"}  # imported when they are asked for
+LATER |= {"draw": "drawing", "parameters": "nordlie", "planned": "outline"}
 
 __all__ = ["Background", "Biology", "build", "make", "source", *LATER]
 
@@ -84,11 +86,11 @@ def make(
     *,
     placement: str = "unit",
     learning_rate: float = 1.0,
-    target: str = "numpy",
+    target: str | None = "numpy",
     biology: Biology | None = None,
     plasticity: Way | Mapping[str, Way] = "window",
-) -> Circuit:
-    """``build`` from a Program, its weights and what ``streams.given`` gives it."""
+) -> Circuit | Planned:
+    """``build`` from a Program, its weights and what ``streams.given`` gives it. target: None for the plan alone."""
     from neurolearn import ties
     from neurolearn.circuit import cells, crowd, learning, rate, spiking
     from neurolearn.circuit.built import execute
@@ -114,4 +116,4 @@ def make(
     plan = circuit(program, weights, given, timing, learning_rate, **options).build()
     if biology:
         biology.embody(plan, program, timing, kind)
-    return execute(program, plan, target)
+    return execute(program, plan, target) if target else Planned(program, plan)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from neurolearn.program import Program
+
 
 @dataclass
 class Regular:
@@ -111,6 +113,14 @@ class CircuitPlan:
     timed: dict[str, np.ndarray] = field(default_factory=dict)
     monitors: list[MonitorPlan] = field(default_factory=list)
     tail: float = 1e-3
+
+
+@dataclass
+class Planned:
+    """A Program (placed) and its plan, with no Brian2 object yet. A built ``Circuit`` has both too."""
+
+    program: Program
+    plan: CircuitPlan
 
 
 def block_indices(copies: int, to: np.ndarray, source: np.ndarray, sizes: tuple[int, int]):

@@ -7,20 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
 
-from neurolearn.circuit.plan import CircuitPlan, SynapsesPlan
+from neurolearn.circuit.plan import CircuitPlan, Planned, SynapsesPlan
 from neurolearn.equations import show
 from neurolearn.program import Cell, Compartment, Path, Plastic, Program
 
 KINDS = ("input", "rate", "other", "error", "source")
-
-
-class Planned(Protocol):
-    """What can be looked at: a built ``Circuit``, or what ``circuit.planned`` returns."""
-
-    program: Program
-    plan: CircuitPlan
 
 
 @dataclass(frozen=True)
@@ -119,9 +111,14 @@ class Sketch:
         return next(n for n in self.nodes if n.name == name)
 
 
+def placed(circuit: Planned) -> Program:
+    """The Program that a circuit was made from: after its placement."""
+    return getattr(circuit, "built", circuit.program)  # an online circuit keeps the one before as ``program``
+
+
 def sketch(circuit: Planned) -> Sketch:
-    """Nodes and edges of a circuit."""
-    program, plan = circuit.program, circuit.plan
+    """Nodes and edges of a circuit: of ``planned``, ``build`` or ``online``."""
+    program, plan = placed(circuit), circuit.plan
     taught, noisy = _depends(program, "teacher"), _depends(program, "noise", "uniform")
     principal = _principal(program, taught, noisy)
     first = 1 if plan.spikes else 0  # spikes drawn beforehand stand below the input
@@ -267,7 +264,7 @@ def _edge(program: Program, plan: CircuitPlan, s: SynapsesPlan, place: dict[str,
         form,
         weight.pathway if weight else found[0][0].pathway if found else "",
         carries,
-        tuple(_learning(p) for p in program.plastics if p.weight == s.name and "change : 1" in s.model),
+        tuple(_learning(p) for p in program.plastics if p.weight == s.name),
         bool(weight) and s.name != f"{weight.pathway}_{weight.target}_{weight.source}" and not _learns(program, s.name),
         next((w.how for w in program.weights.values() if w.tie and w.tie[0] == s.name), ""),
         len(s.i) // plan.copies,

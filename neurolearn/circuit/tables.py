@@ -61,7 +61,10 @@ class Parameters:
     sections: tuple[Section, ...]
 
     def __getitem__(self, title: str) -> Section:
-        return next(s for s in self.sections if s.title == title)
+        found = {section.title: section for section in self.sections}
+        if title not in found:
+            raise InputError(f"there is no section {title!r} here; choose one of {', '.join(found)}.")
+        return found[title]
 
     def text(self) -> str:
         """Columns of plain text."""

@@ -1,4 +1,4 @@
-"""The command line: ``neurolearn rules``, ``neurolearn compare`` and ``neurolearn verify``.
+"""The command line: ``neurolearn rules``, ``draw``, ``compare`` and ``verify``.
 
 Exit codes: 0 all good, 1 a check failed, 2 the input cannot be used. Whatever goes wrong is one sentence on stderr; the
 traceback is for those who ask for it with ``--debug``. No simulator is loaded before a command needs it.
@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from neurolearn import __version__
 from neurolearn.cli.compare import compare
+from neurolearn.cli.draw import draw
 from neurolearn.cli.rules import rules
 from neurolearn.cli.verify import verify
 from neurolearn.errors import NeurolearnError
@@ -93,11 +94,12 @@ def neurolearn(
     """Learning rules written once, as equations, and run four ways: as rate and spiking circuits (Brian2) and as rate
     and spiking tensor programs (torch, Norse). Each way is held against the others and against backprop.
 
-    Start with the list of rules, look at one, compare it with backprop, then check it:
+    Start with the list of rules, look at one and its circuit, compare it with backprop, then check it:
 
     \b
         neurolearn rules
         neurolearn rules feedback_alignment
+        neurolearn draw feedback_alignment
         neurolearn compare --rules feedback_alignment --out first-look
         neurolearn verify --rules feedback_alignment
 
@@ -109,6 +111,7 @@ def neurolearn(
 
 
 app.command(short_help="What each rule is, and what it asks of a brain.")(rules)
+app.command(short_help="Draw the circuit of a rule, and write its table of parameters.")(draw)
 app.command(short_help="Train rules; hold their four realisations against backprop.")(compare)
 app.command(short_help="Check that the realisations agree and that stated limits hold.")(verify)
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from neurolearn.circuit.captions import weight_label
-from neurolearn.circuit.plan import CircuitPlan, GroupPlan, SynapsesPlan
-from neurolearn.circuit.sketch import KINDS, Edge, Planned, Sketch, sketch
+from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Planned, SynapsesPlan
+from neurolearn.circuit.sketch import KINDS, Edge, Sketch, placed, sketch
 from neurolearn.circuit.tables import Cell, Parameters, Quantity, Section, said
 from neurolearn.equations import show
 from neurolearn.program import Program
 
-UNITS = {"second": "s", "hertz": "Hz"}
+UNITS = {"second": "s", "hertz": "Hz", "volt": "V", "amp": "A", "farad": "F", "siemens": "S", "ohm": "Ω"}
 KIND = {
     "input": "input",
     "rate": "principal cells",
@@ -39,9 +39,10 @@ OUTSIDE = {
 
 def parameters(circuit: Planned) -> Parameters:
     """The parameters of a built ``Circuit``, or of what ``planned`` returns."""
-    drawn, program, plan = sketch(circuit), circuit.program, circuit.plan
+    drawn, program, plan = sketch(circuit), placed(circuit), circuit.plan
+    times = _times(plan, program, getattr(circuit, "samples", 1))
     sections = (
-        _summary(drawn, program, plan),
+        _summary(drawn, program, plan, times),
         _populations(drawn, program, plan),
         _connectivity(drawn, plan),
         _neurons(plan),
@@ -49,7 +50,7 @@ def parameters(circuit: Planned) -> Parameters:
         _plasticity(program, plan),
         _constants(program, plan),
         _input(program, plan),
-        _measurements(program, plan),
+        _measurements(program, plan, times),
     )
     return Parameters(f"{drawn.title}: {drawn.about}", tuple(s for s in sections if s.rows))
 
@@ -64,16 +65,18 @@ def _constant(plan: CircuitPlan, name: str) -> Cell:
     return Quantity(value, UNITS.get(unit, unit)) if unit else float(value)
 
 
-def _times(plan: CircuitPlan, program: Program) -> dict[str, Quantity]:
-    """Step, phase, window and presentation."""
-    phase = plan.ticks * plan.period / len(program.phases)
+def _times(plan: CircuitPlan, program: Program, samples: int) -> dict[str, Quantity]:
+    """Step, phase, window and presentation; samples: that follow one another in the plan's time."""
+    period = round(plan.period / plan.dt) * plan.dt  # of a stream it is a little less
+    phase = plan.ticks * period / len(program.phases) / samples
     found = {"time step": plan.dt, "phase": phase}
     if _spikes(plan):
-        found |= {"settling before the window": phase - plan.period, "window": plan.period}
+        found |= {"settling before the window": phase - period, "window": period}
+    found["presentation"] = phase * len(program.phases)
     return {name: Quantity(value, "s") for name, value in found.items()}
 
 
-def _summary(drawn: Sketch, program: Program, plan: CircuitPlan) -> Section:
+def _summary(drawn: Sketch, program: Program, plan: CircuitPlan, times: dict[str, Quantity]) -> Section:
     spiking, names = _spikes(plan), [n.name for n in drawn.nodes]
     plastic = [e for e in drawn.edges if e.plastic]
     trains = sum(g.size * len(g.events) for g in plan.groups) // plan.copies
@@ -90,9 +93,9 @@ def _summary(drawn: Sketch, program: Program, plan: CircuitPlan) -> Section:
         ),
         ("input", ", ".join(dict.fromkeys(name for n in drawn.nodes for name in n.outside))),
         ("phases", ", ".join(program.phases)),
-        *((name, str(value)) for name, value in _times(plan, program).items()),
+        *((name, str(value)) for name, value in times.items()),
         ("integration", "forward Euler" + ("; a spike takes one time step to its synapses" if spiking else "")),
-        ("copies", f"{plan.copies}, of one sample each, side by side"),
+        ("copies", "1; samples follow one another" if plan.timed else f"{plan.copies}, of one sample each, side by side"),
     ]
     return Section("Model summary", ("what", "value"), tuple(row for row in rows if row[1]))
 
@@ -161,10 +164,11 @@ def _neurons(plan: CircuitPlan) -> Section:
     for k, group in enumerate(plan.groups):
         for signal in dict.fromkeys(event.rpartition("_")[0] for event in group.events):
             found.setdefault(_model(group, signal, k), []).append(f"{group.name}: {signal}")
-    names = [n for n in ("tau_mem", "v_leak") if n in plan.namespace]
+    names = [n for n in plan.namespace if n in ("tau_mem", "v_leak") or n.endswith("_of_cell")]
     rows = []
     for (model, dynamics, threshold, reset), where in found.items():
-        used = [f"{n} = {said(_constant(plan, n))}" for n in names if re.search(rf"\b{n}\b", dynamics)]
+        text = f"{dynamics}; {threshold}; {reset}"
+        used = [f"{n} = {said(_constant(plan, n))}" for n in names if re.search(rf"\b{n}\b", text)]
         drawn = np.concatenate([np.ravel(g.values["v_th"]) for g in plan.groups if "v_th" in g.values])
         spread = f" ± {np.std(drawn):.3g}" if np.ptp(drawn) else ""
         used = ", ".join([*used, *([f"v_th = {np.mean(drawn):.6g}{spread}"] if "v_th" in threshold else [])])
@@ -180,7 +184,13 @@ def _model(group: GroupPlan, signal: str, k: int) -> tuple[str, str, str, str]:
         return re.sub(rf"\b{signal}\b", "x", text).replace(f"*{group.name}", "")
 
     on = f"v_{signal}_on"
-    lines = [line.split(" : ")[0] for line in group.equations if re.match(rf"d?{on}\b|d?rest_{signal}\b", line)]
+    mine = rf"d?{on}\b|d?rest_{signal}\b|d?\w+_of_{signal}\b|dsince_lastspike_of_{signal}\b"
+    lines = [line.split(" : ")[0] for line in group.equations if re.match(mine, line)]
+    if any(f"_of_{signal}" in line for line in lines):
+        reset = [
+            short(p.strip()) for p in group.on_event[f"{signal}_on"].split(";") if f"_of_{signal}" in p.split("=")[0]
+        ]
+        return "cell of its own", short("; ".join(lines)), short(group.events[f"{signal}_on"]), "; ".join(reset)
     pair = f"{signal}_off" in group.events
     rests = any(line.startswith("drest_") for line in lines)
     leaky = any(line.startswith("d") for line in lines)
@@ -232,9 +242,10 @@ def _constants(program: Program, plan: CircuitPlan) -> Section:
     rows = [(name, "of the rule", _constant(plan, name)) for name in (*program.constants, *program.times)]
     if any(p.states for p in program.plastics) and "tau_trace" in plan.namespace:
         rows.append(("tau_trace", "of the spikes that synaptic states hear", _constant(plan, "tau_trace")))
-    if program.plastics and "learning_rate" in plan.namespace:
+    if program.plastics:
         what = "w += learning_rate Δ, after the last phase; w is constant before"
-        rows.append(("learning_rate", what, _constant(plan, "learning_rate")))
+        rate = _constant(plan, "learning_rate") if "learning_rate" in plan.namespace else "given to each segment"
+        rows.append(("learning_rate", what, rate))
     return Section("Constants", ("name", "what", "value"), tuple(rows))
 
 
@@ -249,7 +260,7 @@ def _input(program: Program, plan: CircuitPlan) -> Section:
     return Section("Input", ("what", "into", "phase", "how"), tuple(rows))
 
 
-def _measurements(program: Program, plan: CircuitPlan) -> Section:
+def _measurements(program: Program, plan: CircuitPlan, times: dict[str, Quantity]) -> Section:
     rows: list[tuple[Cell, ...]] = []
     for name in plan.namespace:
         match = re.match(r"unit_rate_(\w+)_(\d+)$", name)
@@ -257,9 +268,8 @@ def _measurements(program: Program, plan: CircuitPlan) -> Section:
             where = program.cells[int(match[2])]
             how = "ON minus OFF" if f"{match[1]}_off" in plan.groups[int(match[2])].events else "all"
             rows.append((f"spikes of {match[1]}", where.title, f"{how}; per unit of signal", _constant(plan, name)))
-    times = _times(plan, program)
     read = "window" if _spikes(plan) else "phase"
     what = "window mean of graded signals, count of spikes" if _spikes(plan) else "settled signals"
     rows.append((what, "synapses that learn", f"at the end of each phase ({', '.join(program.phases)})", times[read]))
-    rows.append(("weights", "every Synapses", "before and after", Quantity(plan.ticks * plan.period, "s")))
+    rows.append(("weights", "every Synapses", "before and after", times["presentation"]))
     return Section("Measurements", ("what", "where", "how", "value"), tuple(rows))
