@@ -55,6 +55,7 @@ def raster(
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     axis.set(xlabel="time (s)", ylim=(-1.5, bottom), xlim=(0, until or len(train) * step))
+    axis.locator_params(axis="x", nbins=5)
     for place, words, colour in ((0.80, "ON cells", ON), (1.0, "OFF cells", OFF)):
         axis.text(place, 1.01, words, transform=axis.transAxes, fontsize=8, color=colour, ha="right", va="bottom")
 
