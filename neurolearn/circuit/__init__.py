@@ -115,5 +115,5 @@ def make(
         circuit, options = learning.LearningCircuit, {"ways": found}
     plan = circuit(program, weights, given, timing, learning_rate, **options).build()
     if biology:
-        biology.embody(plan, program, timing, kind)
+        program = biology.embody(plan, program, timing, kind)
     return execute(program, plan, target) if target else Planned(program, plan)

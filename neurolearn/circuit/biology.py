@@ -12,7 +12,7 @@ from numbers import Real
 
 import numpy as np
 
-from neurolearn.circuit import background, delays, heterogeneity, irregular
+from neurolearn.circuit import background, dale, delays, heterogeneity, irregular
 from neurolearn.circuit.background import Background
 from neurolearn.circuit.plan import CircuitPlan
 from neurolearn.errors import InputError
@@ -27,7 +27,8 @@ class Biology:
     delays: {pathway ("B") or call of it ("W.rate"): transmission delay}, of spikes. heterogeneity: relative spread of
     thresholds and of membrane and synaptic time constants over cells, or {"threshold", "membrane", "synapse": spread}.
     irregularity: coefficient of variation of the intervals between the spikes of a coding cell with a steady drive, from 0
-    (regular) to 1 (Poisson). background: a noise current. What is drawn is drawn from ``Timing.seed``.
+    (regular) to 1 (Poisson). background: a noise current. dale: every cell excites or inhibits, and weights keep their
+    sign. What is drawn is drawn from ``Timing.seed``.
 
     Raises InputError, naming the option, its value and what it may be.
     """
@@ -36,6 +37,7 @@ class Biology:
     heterogeneity: float | Mapping[str, float] = 0.0
     irregularity: float = 0.0
     background: Background | None = None
+    dale: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.delays, Mapping):
@@ -53,8 +55,11 @@ class Biology:
         if not isinstance(self.background, Background | None):
             raise InputError(f"Biology: background is {self.background!r}; give Background(amplitude, tau).")
 
-    def embody(self, plan: CircuitPlan, program: Program, timing: Timing, kind: str) -> CircuitPlan:
-        """The plan of a circuit ("rate" or "spiking") with these options in it. Raises InputError for one that it cannot have."""
+    def embody(self, plan: CircuitPlan, program: Program, timing: Timing, kind: str) -> Program:
+        """Put these options into the plan of a circuit ("rate" or "spiking"); returns the program that it then is of.
+
+        Raises InputError for an option that the circuit cannot have.
+        """
         if self.delays:
             delays.give(plan, program, timing, kind, self.delays)
         if self.irregularity:
@@ -63,7 +68,7 @@ class Biology:
             background.give(plan, program, timing, kind, self.background)
         if any(self.heterogeneity.values()):
             heterogeneity.give(plan, program, timing, kind, self.heterogeneity)
-        return plan
+        return dale.split(plan, program, kind) if self.dale else program
 
 
 def _share(what: str, value) -> None:

@@ -120,7 +120,7 @@ class Circuit:
             synapses = next(s for s in self.plan.synapses if s.name == name)
             total = np.zeros(weight.shape)
             _, to, source = synapses.units
-            np.add.at(total, (to, source), np.asarray(self.objects[name].w[:]) - synapses.w)
+            np.add.at(total, (to, source), synapses.sign * (np.asarray(self.objects[name].w[:]) - synapses.w))
             whole = f"{weight.pathway}_{weight.target}_{weight.source}"
             found[whole] = found.get(whole, 0) + total / (self.plan.copies * rate)
         return {name: units(change, self.program.crowd) for name, change in found.items()}
@@ -148,7 +148,7 @@ class Circuit:
         """Spikes of all cells, and Hz in the window; counted by the cells themselves."""
         counts = [
             np.asarray(getattr(self.objects[g.name], f"spikes_{event}")[:])
-            for g in self.plan.groups
+            for g in [*self.plan.groups, *self.plan.partners]
             for event in g.events
         ]
         every = np.concatenate(counts or [np.zeros(1)])  # a circuit in which every signal is graded sends none

@@ -89,6 +89,7 @@ class SynapsesPlan:
     w: np.ndarray | None = None
     keys: dict[str, str] = field(default_factory=dict)
     delays: dict[str, float] = field(default_factory=dict)
+    sign: float = 1.0
     values: dict[str, np.ndarray] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=dict)
 
@@ -98,7 +99,7 @@ class CircuitPlan:
     """Everything that ``script.py`` prints. namespace: name -> (value in SI, unit name or '').
 
     timed: name -> (samples, units), what a stream brings in from outside. tail: how long the run goes on after the last
-    tick, in periods.
+    tick, in periods. partners: groups that are no cells of the program (``dale``).
     """
 
     title: str
@@ -113,6 +114,7 @@ class CircuitPlan:
     timed: dict[str, np.ndarray] = field(default_factory=dict)
     monitors: list[MonitorPlan] = field(default_factory=list)
     tail: float = 1e-3
+    partners: list[GroupPlan] = field(default_factory=list)
 
 
 @dataclass

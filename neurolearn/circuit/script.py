@@ -61,7 +61,7 @@ def text(plan: CircuitPlan) -> str:
     out += [f"    space[{name!r}] = TimedArray(data[{name!r}], dt=1*second, name={name!r})" for name in plan.timed]
     out.append("    objects = {}")
     out += [_generator(spikes, plan.dt) for spikes in plan.spikes]
-    for group in plan.groups:
+    for group in [*plan.groups, *plan.partners]:
         out += _group(group)
     for synapses in plan.synapses:
         out += _synapses(synapses)
