@@ -28,6 +28,7 @@ from neurolearn.timing import Timing
 
 Rates = float | Mapping[str, float]
 OUTPUTS = "monitor_outputs"
+RUNAWAY = 1e12  # no signal, potential or weight of a circuit that works is near it
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,12 +209,13 @@ class Online:
 
     def _finite(self) -> None:
         for name, value in self.state.items():
-            if not np.isfinite(value).all():
-                cell = int(np.flatnonzero(~np.isfinite(np.atleast_1d(value)))[0])
+            lost = ~(np.abs(np.atleast_1d(value)) < RUNAWAY)
+            if lost.any():
+                cell = int(np.flatnonzero(lost)[0])
                 thing, variable = name.split(".")
                 raise SimulationError(
-                    f"{variable} of {thing} is not finite (first at {cell}): learning or the circuit diverged; take a "
-                    "smaller learning rate or dt, or check the loop with neurolearn.timescales."
+                    f"{variable} of {thing} is not finite or beyond {RUNAWAY:g} (first at {cell}): learning or the circuit "
+                    "diverged; take a smaller learning rate or dt, or check the loop with neurolearn.timescales."
                 )
 
     def _quiet_ends(self) -> None:
@@ -265,10 +267,10 @@ def _homes(program: Program, plan: CircuitPlan) -> dict[str, list[_Home]]:
     plastic = program.plastic_weights()
     for s in plan.synapses:
         if s.w is not None:
-            rate = f"{s.name}.eta" if s.name in plastic else ""
+            rate = f"{s.name}.learning_rate" if s.name in plastic else ""
             homes.setdefault(_base(program.weights[s.name]), []).append(_Home(f"{s.name}.w", rate, s.units))
     for cell, group in zip(program.cells, plan.groups, strict=True):
         for name, weight in cell.biases.items():
-            rate = f"{group.name}.eta_{name}" if weight in plastic else ""
+            rate = f"{group.name}.learning_rate_{name}" if weight in plastic else ""
             homes.setdefault(_base(program.weights[weight]), []).append(_Home(f"{group.name}.{name}", rate, None))
     return homes

@@ -197,7 +197,7 @@ class Skeleton(ABC):
                 group.equations.append(f"change_{name} : 1")
                 rate = "learning_rate"
                 if self.stream:
-                    rate = f"eta_{name}"
+                    rate = f"learning_rate_{name}"
                     group.equations.append(f"{rate} : 1 (shared)")
                     group.values[rate] = np.array(0.0)
                 code += [f"{name} += {rate}*last_window*change_{name}", f"change_{name} *= 1 - last_window"]
@@ -290,12 +290,10 @@ class Skeleton(ABC):
         """w is constant while windows are open and takes its change once, after the last one."""
         if not synapses.regular:
             return
-        rate = "learning_rate"
         if self.stream:
-            rate = "eta"
-            synapses.model.append("eta : 1 (shared)")
-            synapses.values["eta"] = np.array(0.0)
-        code = [f"w += {rate}*last_window_post*change", "change *= 1 - last_window_post"]
+            synapses.model.append("learning_rate : 1 (shared)")
+            synapses.values["learning_rate"] = np.array(0.0)
+        code = ["w += learning_rate*last_window_post*change", "change *= 1 - last_window_post"]
         sign = self.program.weights[synapses.name].sign
         if self.stream and sign is not None:  # a coherent weight never changes its sign
             synapses.model.append("kept_sign : 1 (constant)")

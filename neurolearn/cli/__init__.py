@@ -1,4 +1,4 @@
-"""The command line: ``neurolearn rules``, ``draw``, ``compare`` and ``verify``.
+"""The command line: ``neurolearn rules``, ``draw``, ``compare``, ``train`` and ``verify``.
 
 Exit codes: 0 all good, 1 a check failed, 2 the input cannot be used. Whatever goes wrong is one sentence on stderr; the
 traceback is for those who ask for it with ``--debug``. No simulator is loaded before a command needs it.
@@ -20,6 +20,7 @@ from neurolearn import __version__
 from neurolearn.cli.compare import compare
 from neurolearn.cli.draw import draw
 from neurolearn.cli.rules import rules
+from neurolearn.cli.train import train
 from neurolearn.cli.verify import verify
 from neurolearn.errors import NeurolearnError
 
@@ -112,6 +113,7 @@ def neurolearn(
 
 app.command(short_help="What each rule is, and what it asks of a brain.")(rules)
 app.command(short_help="Draw the circuit of a rule, and write its table of parameters.")(draw)
+app.command(short_help="Train a circuit online, inside the simulation; resume it after a crash.")(train)
 app.command(short_help="Train rules; hold their four realisations against backprop.")(compare)
 app.command(short_help="Check that the realisations agree and that stated limits hold.")(verify)
 

@@ -1,0 +1,190 @@
+"""``neurolearn train``: a circuit learns from a stream of samples, inside the simulation, and can be stopped at any time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neurolearn.cli import inputs
+from neurolearn.cli.output import Output, one_thread, progress
+from neurolearn.errors import InputError
+
+REALISATIONS = ("circuit.spiking", "circuit.rate")
+TARGETS = ("numpy", "cython", "standalone")
+
+
+def train(
+    rule: Annotated[str | None, typer.Argument(
+        metavar="[RULE]", show_default=False, help="A rule of the catalogue or path/to/file.py:name; not with --resume.")] = None,
+    realisation: Annotated[str, typer.Option(
+        "--realisation", metavar="NAME", help=f"{' or '.join(REALISATIONS)}.")] = "circuit.spiking",
+    data: Annotated[str, typer.Option("--data", metavar="NAME", help="Data set, as in compare.")] = "yin_yang",
+    sizes: Annotated[str | None, typer.Option(
+        "--sizes", metavar="N-N-...", show_default=False, help="Units of each layer, input first.  [default: fits the data]")] = None,
+    samples: Annotated[str | None, typer.Option(
+        "--samples", metavar="N", show_default=False, help="Presentations, one after the other.  [default: set for the data]")] = None,
+    rate: Annotated[str | None, typer.Option(
+        "--rate", metavar="X", show_default=False,
+        help="Learning rate at the start, per sample; it falls to 0.  [default: set for the data]")] = None,
+    plastic: Annotated[str, typer.Option(
+        "--plastic", metavar="WHAT", help="all, readout (hidden layers stay as drawn) or none.")] = "all",
+    controls: Annotated[bool, typer.Option(
+        "--controls/--no-controls", help="Also run the same circuit with --plastic readout, and a linear readout.")] = True,
+    placement: Annotated[str, typer.Option(
+        "--placement", metavar="NAME", help="unit, or cells: one cell, one axon.")] = "unit",
+    target: Annotated[str, typer.Option(
+        "--target", metavar="NAME", help=f"{', '.join(TARGETS)}; the last two need a C++ compiler.  [default: the fastest here]",
+        show_default=False)] = "",
+    seed: Annotated[str, typer.Option("--seed", metavar="N", help="Of weights, order and noise.")] = "0",
+    config: Annotated[Path | None, typer.Option(
+        "--config", metavar="FILE", show_default=False,
+        help="Settings from a .json or .yaml file, such as the config.json of an earlier run; options given here win.")] = None,
+    settings: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="NAME=VALUE", show_default=False,
+        help="Any other setting, such as timing.tau=0.03 or segment=200; may be repeated.")] = None,
+    every: Annotated[str, typer.Option(
+        "--checkpoint-every", metavar="N", help="Segments between checkpoints.")] = "1",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run; made if need be.")] = Path("neurolearn-run"),
+    resume: Annotated[Path | None, typer.Option(
+        "--resume", metavar="DIR", show_default=False, help="Go on with the run in this folder, from its last checkpoint.")] = None,
+    json_to: inputs.JsonPlace = None,
+) -> None:
+    """Train a circuit online: samples are held one after the other, a broadcast opens the plasticity window, and weights
+    change inside the simulation.
+
+    The folder keeps config.json, manifest.json, metrics.jsonl and checkpoints; the same command goes on where a crash or
+    Ctrl-C stopped it, to the last bit. Accuracy on the test split is that of the circuit itself: weights frozen, no
+    teacher, the output with the most spikes. Beside it: the same circuit with only its readout plastic, and a linear one.
+
+    \b
+        neurolearn train feedback_alignment --out fa
+        neurolearn train feedback_alignment --realisation circuit.rate --samples 3000 --out fa-rate
+        neurolearn train --resume fa
+    """
+    output, number = Output(json_to), inputs.number_of("--checkpoint-every", every, 1)
+    from neurolearn.runs.config import RunConfig
+
+    if resume is not None:
+        if rule is not None or config is not None or settings:
+            raise InputError("--resume goes on with a run as it is; leave RULE, --config and --set out, or use --out.")
+        if not (resume / "config.json").is_file():
+            raise InputError(f"--resume is {str(resume)!r}, which holds no run (no config.json); give the --out of a run.")
+        run, out = RunConfig.read(resume / "config.json"), resume
+    else:
+        given = {"realisation": realisation, "data": data, "sizes": sizes, "samples": samples, "learning_rate": rate,
+                 "plastic": plastic, "placement": placement, "target": target, "seed": seed}  # fmt: skip
+        run = _config(rule, given, config, settings or [])
+    folder = inputs.folder_of("--out", out)
+    one_thread()
+    with progress() as report:
+        result = _runs(run, folder, controls and run.plastic == "all", number, report)
+    _show(output, result, folder)
+    output.json(result)
+
+
+def _config(rule: str | None, given: dict[str, str | None], config: Path | None, settings: list[str]):
+    """The RunConfig of a command line: defaults for rule and data, then the file, then options, then --set."""
+    import json
+
+    from neurolearn.runs import reading
+    from neurolearn.runs.config import RunConfig
+    from neurolearn.training import circuit_settings
+
+    inputs.file_of("--config", config)
+    stated = reading.of_file(config, dict) if config else {}
+    rule = rule or stated.get("rule")
+    if rule is None:
+        raise InputError("which rule? Give its name, such as feedback_alignment, or --resume DIR; see neurolearn rules.")
+    inputs.rule_of(rule, "RULE")
+    realisation = inputs.one_of("--realisation", stated.get("realisation", given["realisation"]), REALISATIONS)
+    name = stated.get("data") or inputs.data_of(given["data"])
+    found: dict[str, Any] = {**circuit_settings.settings(rule, realisation, name), **stated}
+    if given["sizes"]:
+        found["sizes"] = inputs.sizes_of(given["sizes"])
+    elif "sizes" not in found:
+        raise InputError(f"--sizes is needed for {name}; for example the number of its features, 64 and its classes: 784-64-10.")
+    for option, least in (("samples", 1), ("seed", 0)):
+        if given[option] is not None and (given[option] != "0" or option not in stated):
+            found[option] = inputs.number_of(f"--{option}", given[option], least)
+    if given["learning_rate"] is not None:
+        try:
+            found["learning_rate"] = float(given["learning_rate"])
+        except ValueError:
+            raise InputError(f"--rate is {given['learning_rate']!r}; give a number, such as 0.05.") from None
+    for option, usual in (("plastic", "all"), ("placement", "unit")):
+        if given[option] != usual or option not in stated:
+            found[option] = given[option]
+    if given["target"] or "target" not in stated:
+        found["target"] = inputs.one_of("--target", given["target"] or _fastest(), TARGETS)
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise InputError(f"--set is {text!r}; give NAME=VALUE, such as timing.tau=0.03.")
+        place = found
+        *path, last = key.split(".")
+        for part in path:
+            place[part] = dict(place.get(part) or {})
+            place = place[part]
+        try:
+            place[last] = json.loads(value)
+        except ValueError:
+            place[last] = value
+    found["segment"] = min(found.get("segment", 100), found["samples"])
+    return RunConfig(**found)
+
+
+def _fastest() -> str:
+    import shutil
+
+    return "standalone" if any(map(shutil.which, ("g++", "clang++"))) else "numpy"
+
+
+def _runs(run, out: Path, controls: bool, every: int, report) -> dict:
+    """The run and its controls, each in a folder of its own."""
+    from neurolearn import training
+    from neurolearn.runs.folder import RunFolder
+    from neurolearn.training import online
+    from neurolearn.training.online_figure import draw
+
+    rule = inputs.rule_of(run.rule, "RULE")
+    results, rows = {}, {}
+    for name, one, place in [("run", run, out)] + (
+        [("readout_only", run.but(plastic="readout"), out / "readout_only")] if controls else []
+    ):
+        def on_row(row: dict, name=name) -> None:
+            shown = next((f"{k.split('_')[0]} {row[k]:.3f}" for k in ("valid_accuracy", "valid_nmse", "train_accuracy", "train_nmse")
+                          if k in row), "")
+            report(name, f"sample {row['samples']}/{run.samples}, {shown}", row["samples"] / run.samples)
+
+        with RunFolder(place, one, rule) as folder:
+            results[name] = online.run(one, folder, rule=rule, every=every, report=on_row)
+            rows[name] = folder.metrics()
+    if controls:
+        results["linear"] = training.linear_control(run)
+    figure = draw(rows, results, run, out / "learning.png")
+    return {"results": results, "config": run.settings(), "figure": figure.name}
+
+
+def _show(output: Output, result: dict, out: Path) -> None:
+    """The table that the command ends with."""
+    config, rows = result["config"], []
+    for name, one in result["results"].items():
+        measure = "test_accuracy" if "test_accuracy" in one else "test_nmse"
+        low, high = one.get("test_interval", (None, None))
+        hz = one.get("mean_hz")
+        rows.append((
+            config["rule"] if name == "run" else name,
+            "" if measure not in one else f"{100 * one[measure]:.1f} %" if measure == "test_accuracy" else f"{one[measure]:.3f}",
+            "" if low is None else f"{100 * low:.1f} to {100 * high:.1f} %",
+            "" if hz is None or hz != hz else f"{hz:.1f} / {one['max_hz']:.0f}",
+            "" if "seconds_simulated" not in one else f"{one['seconds_simulated']:.0f}",
+        ))  # fmt: skip
+    output.table(
+        f"{config['rule']} in {config['realisation']} on {config['data']}, {config['samples']} samples",
+        ("", "test", "95 % (Wilson)", "Hz mean / max", "seconds simulated"), rows,
+        "readout_only: the same circuit, plasticity of its hidden layers off. linear: inputs straight to outputs, trained "
+        "by tensors. Hz: over all cells in the last segment.",
+    )  # fmt: skip
+    output.print(f"\nFigure and run: {out / result['figure']}, {out}")

@@ -1,0 +1,34 @@
+"""How a circuit is trained unless one says otherwise: one table, chosen on validation splits with seeds not reported.
+
+Everything here can be given to ``neurolearn train`` or in a RunConfig; each setting then stands in the run's config.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+RATE_TIMING = {"dt": 1e-3, "tau": 10e-3, "settle": 400}  # 40 time constants: settled to 1e-12 at three layers
+SPIKE_TIMING = {  # 200 ms a phase, and no cell above 200 Hz: a signal of 1 is 100 spikes a second
+    "dt": 0.5e-3,
+    "tau": 20e-3,
+    "settle": 200,
+    "window": 200,
+    "unit_rate": 100.0,
+}
+TASKS: dict[str, dict[str, Any]] = {
+    "yin_yang": {"sizes": (4, 30, 30, 3), "samples": 24000, "segment": 500, "weight_scale": 2.0, "bias": 0.5},
+    "digits": {"sizes": (64, 64, 32, 10), "samples": 8622, "segment": 479},
+}
+RATES: dict[str, dict[str, Any]] = {
+    "yin_yang": {"*": 0.05},
+    "digits": {"*": 0.02},
+}
+
+
+def settings(rule: str, realisation: str, data: str) -> Mapping[str, Any]:
+    """Settings of a RunConfig for that rule on these data; ``sizes`` only where there is a network for the data."""
+    timing = RATE_TIMING if realisation == "circuit.rate" else SPIKE_TIMING
+    task = TASKS.get(data, {"samples": 5000, "segment": 500})
+    return {"rule": rule, "realisation": realisation, "data": data, "learning_rate": RATES.get(data, {"*": 0.02}),
+            "timing": timing, **task}  # fmt: skip
