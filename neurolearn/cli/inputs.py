@@ -158,6 +158,17 @@ def number_of(option: str, text: str, least: int) -> int:
     return int(text)
 
 
+def positive(option: str, text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise InputError(f"{option} is {text!r}; give a positive number, such as 0.05.")
+    return value
+
+
 def file_of(option: str, path: Path | None) -> Path | None:
     """The path, if there is such a file (None stands for no file)."""
     if path is not None and not path.is_file():

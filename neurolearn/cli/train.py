@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,15 +13,18 @@ from neurolearn.cli.output import Output, one_thread, progress
 from neurolearn.errors import InputError
 
 REALISATIONS = ("circuit.spiking", "circuit.rate")
+SHOWN = ("valid_accuracy", "valid_nmse", "train_accuracy", "train_nmse")
 TARGETS = ("numpy", "cython", "standalone")
 
 
 def train(
     rule: Annotated[str | None, typer.Argument(
         metavar="[RULE]", show_default=False, help="A rule of the catalogue or path/to/file.py:name; not with --resume.")] = None,
-    realisation: Annotated[str, typer.Option(
-        "--realisation", metavar="NAME", help=f"{' or '.join(REALISATIONS)}.")] = "circuit.spiking",
-    data: Annotated[str, typer.Option("--data", metavar="NAME", help="Data set, as in compare.")] = "yin_yang",
+    realisation: Annotated[str | None, typer.Option(
+        "--realisation", metavar="NAME", show_default=False,
+        help=f"{' or '.join(REALISATIONS)}.  [default: {REALISATIONS[0]}]")] = None,
+    data: Annotated[str | None, typer.Option(
+        "--data", metavar="NAME", show_default=False, help="Data set, as in compare.  [default: yin_yang]")] = None,
     sizes: Annotated[str | None, typer.Option(
         "--sizes", metavar="N-N-...", show_default=False, help="Units of each layer, input first.  [default: fits the data]")] = None,
     samples: Annotated[str | None, typer.Option(
@@ -28,16 +32,18 @@ def train(
     rate: Annotated[str | None, typer.Option(
         "--rate", metavar="X", show_default=False,
         help="Learning rate at the start, per sample; it falls to 0.  [default: set for the data]")] = None,
-    plastic: Annotated[str, typer.Option(
-        "--plastic", metavar="WHAT", help="all, readout (hidden layers stay as drawn) or none.")] = "all",
+    plastic: Annotated[str | None, typer.Option(
+        "--plastic", metavar="WHAT", show_default=False,
+        help="all, readout (hidden layers stay as drawn) or none.  [default: all]")] = None,
     controls: Annotated[bool, typer.Option(
         "--controls/--no-controls", help="Also run the same circuit with --plastic readout, and a linear readout.")] = True,
-    placement: Annotated[str, typer.Option(
-        "--placement", metavar="NAME", help="unit, or cells: one cell, one axon.")] = "unit",
-    target: Annotated[str, typer.Option(
-        "--target", metavar="NAME", help=f"{', '.join(TARGETS)}; the last two need a C++ compiler.  [default: the fastest here]",
-        show_default=False)] = "",
-    seed: Annotated[str, typer.Option("--seed", metavar="N", help="Of weights, order and noise.")] = "0",
+    placement: Annotated[str | None, typer.Option(
+        "--placement", metavar="NAME", show_default=False, help="unit, or cells: one cell, one axon.  [default: unit]")] = None,
+    target: Annotated[str | None, typer.Option(
+        "--target", metavar="NAME", show_default=False,
+        help=f"{', '.join(TARGETS)}; the last two need a C++ compiler.  [default: the fastest here]")] = None,
+    seed: Annotated[str | None, typer.Option(
+        "--seed", metavar="N", show_default=False, help="Of weights, order and noise.  [default: 0]")] = None,
     config: Annotated[Path | None, typer.Option(
         "--config", metavar="FILE", show_default=False,
         help="Settings from a .json or .yaml file, such as the config.json of an earlier run; options given here win.")] = None,
@@ -98,26 +104,22 @@ def _config(rule: str | None, given: dict[str, str | None], config: Path | None,
     if rule is None:
         raise InputError("which rule? Give its name, such as feedback_alignment, or --resume DIR; see neurolearn rules.")
     inputs.rule_of(rule, "RULE")
-    realisation = inputs.one_of("--realisation", stated.get("realisation", given["realisation"]), REALISATIONS)
-    name = stated.get("data") or inputs.data_of(given["data"])
-    found: dict[str, Any] = {**circuit_settings.settings(rule, realisation, name), **stated}
-    if given["sizes"]:
-        found["sizes"] = inputs.sizes_of(given["sizes"])
-    elif "sizes" not in found:
-        raise InputError(f"--sizes is needed for {name}; for example the number of its features, 64 and its classes: 784-64-10.")
-    for option, least in (("samples", 1), ("seed", 0)):
-        if given[option] is not None and (given[option] != "0" or option not in stated):
-            found[option] = inputs.number_of(f"--{option}", given[option], least)
-    if given["learning_rate"] is not None:
-        try:
-            found["learning_rate"] = float(given["learning_rate"])
-        except ValueError:
-            raise InputError(f"--rate is {given['learning_rate']!r}; give a number, such as 0.05.") from None
-    for option, usual in (("plastic", "all"), ("placement", "unit")):
-        if given[option] != usual or option not in stated:
-            found[option] = given[option]
-    if given["target"] or "target" not in stated:
-        found["target"] = inputs.one_of("--target", given["target"] or _fastest(), TARGETS)
+    checked = {
+        "realisation": lambda text: inputs.one_of("--realisation", text, REALISATIONS),
+        "data": inputs.data_of,
+        "sizes": inputs.sizes_of,
+        "samples": lambda text: inputs.number_of("--samples", text, 1),
+        "seed": lambda text: inputs.number_of("--seed", text, 0),
+        "learning_rate": lambda text: inputs.positive("--rate", text),
+        "plastic": lambda text: inputs.one_of("--plastic", text, ("all", "readout", "none")),
+        "placement": lambda text: inputs.one_of("--placement", text, ("unit", "cells")),
+        "target": lambda text: inputs.one_of("--target", text, TARGETS),
+    }
+    chosen = {name: checked[name](text) for name, text in given.items() if text is not None}
+    stated = {"realisation": REALISATIONS[0], "data": "yin_yang", "target": _fastest(), **stated, **chosen}
+    found: dict[str, Any] = {**circuit_settings.settings(rule, stated["realisation"], stated["data"]), **stated}
+    if "sizes" not in found:
+        raise InputError(f"--sizes is needed for {found['data']}: features, hidden units and classes, such as 784-64-10.")
     for text in settings:
         key, equals, value = text.partition("=")
         if not (key and equals):
@@ -143,7 +145,6 @@ def _fastest() -> str:
 
 def _runs(run, out: Path, controls: bool, every: int, report) -> dict:
     """The run and its controls, each in a folder of its own."""
-    from neurolearn import training
     from neurolearn.runs.folder import RunFolder
     from neurolearn.training import online
     from neurolearn.training.online_figure import draw
@@ -153,16 +154,18 @@ def _runs(run, out: Path, controls: bool, every: int, report) -> dict:
     for name, one, place in [("run", run, out)] + (
         [("readout_only", run.but(plastic="readout"), out / "readout_only")] if controls else []
     ):
-        def on_row(row: dict, name=name) -> None:
-            shown = next((f"{k.split('_')[0]} {row[k]:.3f}" for k in ("valid_accuracy", "valid_nmse", "train_accuracy", "train_nmse")
-                          if k in row), "")
-            report(name, f"sample {row['samples']}/{run.samples}, {shown}", row["samples"] / run.samples)
+        def on_row(stage: str, row: dict, name=name) -> None:
+            if stage == "test":
+                report(name, "test split", row["share"])
+                return
+            shown = [f"{k.split('_')[0]} {row[k]:.3f}" for k in SHOWN if k in row]
+            report(name, f"sample {row['samples']}/{run.samples}, {', '.join(shown[:1])}", row["samples"] / run.samples)
 
-        with RunFolder(place, one, rule) as folder:
-            results[name] = online.run(one, folder, rule=rule, every=every, report=on_row)
+        with closing(online.OnlineTraining(one, rule)) as training, RunFolder(place, one, rule) as folder:
+            results[name] = online.run(training, folder, every=every, report=on_row)
             rows[name] = folder.metrics()
     if controls:
-        results["linear"] = training.linear_control(run)
+        results["linear"] = online.linear(run)
     figure = draw(rows, results, run, out / "learning.png")
     return {"results": results, "config": run.settings(), "figure": figure.name}
 

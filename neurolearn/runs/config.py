@@ -104,17 +104,23 @@ TimingSettings = create_model("TimingSettings", __base__=_Timing, **_of_timing()
 
 
 class Evaluation(Part):
-    """When the network is measured: every ``every`` segments, on the first ``samples`` of a split (None: all)."""
+    """When the network is measured: every ``every`` segments, on the first ``samples`` of a split (None: all).
+
+    final: how many samples of the test split are met at the end (None: all of them, which is what one reports).
+    """
 
     every: Count = 1
     samples: Count | None = None
     split: Literal["validation", "test"] = "validation"
+    final: Count | None = None
 
 
 class RunConfig(Part):
     """An online run: ``samples`` presentations, one after the other, in segments of ``segment``.
 
     rule: a name in the catalogue or path/to/file.py:name. constants: of the rule, where they differ from its own.
+    weight_scale: multiplies the initial forward weights; bias: standard deviation of the initial biases. resets: every
+    sample starts from rest.
     learning_rate: one, or one per pathway ("*": the others). plastic: "all", "readout" (the weights of hidden layers stay
     as they are) or "none". placement, target: of circuits. codings: signal -> how it becomes spikes. delays: pathway ->
     seconds, of spikes. Raises InputError with a sentence for every setting that is wrong.
@@ -128,6 +134,8 @@ class RunConfig(Part):
     loss: Literal[*LOSSES] = "squared"
     signed: bool = False
     constants: Numbers = Values()
+    weight_scale: Annotated[Number, Field(gt=0)] = 1.0
+    bias: NotNegative = 0.0
     samples: Count
     segment: Count = 100
     seed: Seed = 0
@@ -135,6 +143,7 @@ class RunConfig(Part):
     plastic: Literal["all", "readout", "none"] = "all"
     placement: Literal["unit", "cells"] = "unit"
     target: Literal["numpy", "cython", "standalone"] = "numpy"
+    resets: bool = False
     timing: TimingSettings = TimingSettings()
     codings: Names = Values()
     delays: Rates = Values()

@@ -131,6 +131,16 @@ class RunFolder:
                 self.save(arrays, number + 1)
         return arrays
 
+    def keep(self, name: str, value: object) -> Path:
+        """A JSON file beside the others, written whole or not at all."""
+        path = self.path / name
+        atomic.write(path, _text(value))
+        return path
+
+    def kept(self, name: str) -> dict | None:
+        """What ``keep`` wrote under that name, or None."""
+        return self._read(name)
+
     # -- what is in the folder -----------------------------------------------------------------------------------------
 
     def _compare(self) -> None:

@@ -7,7 +7,6 @@ target and after every crash. Between segments the whole state is arrays, so ``r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -89,7 +88,9 @@ class OnlineTraining:
         segment = self.circuit.run(given, self.rates(falling))
         after = _pack(self.circuit.weights, self.circuit.state)
         row = {"segment": number + 1, "samples": span.stop, **scored("train", segment.outputs, teachers, self.dataset)}
-        row |= {"mean_hz": segment.mean_hz, "max_hz": segment.max_hz, "seconds_simulated": segment.seconds}
+        row["seconds_simulated"] = segment.seconds
+        if segment.hz:
+            row |= {"mean_hz": segment.mean_hz, "max_hz": segment.max_hz}
         evaluation = self.config.evaluation
         if (number + 1) % evaluation.every == 0 or number + 1 == self.config.segments:
             row |= self.evaluate(evaluation.split, evaluation.samples)
@@ -108,14 +109,21 @@ class OnlineTraining:
         own = table.get("W", table.get("*", 0.0))
         return {"*": 0.0, **{n: table.get(n, own) for n in readout}}
 
-    def evaluate(self, split: str, samples: int | None = None) -> Row:
-        """How well the circuit does with weights frozen and nobody teaching; its state is put back afterwards."""
+    def evaluate(self, split: str, samples: int | None = None, report: Callable[[float], None] | None = None) -> Row:
+        """How well the circuit does with weights frozen and nobody teaching; its state is put back afterwards.
+
+        report: is given the share that is done.
+        """
         kept = dict(self.circuit.weights), dict(self.circuit.state)
         name = {"validation": "valid"}.get(split, split)
         x, y = (getattr(self.dataset, f"{k}_{name}")[:samples] for k in "xy")
-        outputs = np.concatenate([self.circuit.run(g, 0.0, taught=False).outputs for g in self._presented(x, y)])
+        outputs = []
+        for given in self._presented(x, y):
+            outputs += list(self.circuit.run(given, 0.0, taught=False).outputs)
+            if report:
+                report(len(outputs) / len(x))
         self.circuit.load(*kept)
-        return scored(name, outputs, y, self.dataset)
+        return scored(name, np.array(outputs), y, self.dataset)
 
     def _presented(self, x: np.ndarray, y: np.ndarray) -> Iterator[Arrays]:
         size = self.config.segment
@@ -128,32 +136,46 @@ class OnlineTraining:
         self.circuit.close()
 
 
-def run(config: RunConfig, folder, *, rule: Rule | None = None, every: int = 1,
-        report: Callable[[Row], None] | None = None) -> dict:  # fmt: skip
-    """Run, or go on with, the run of a ``RunFolder``; the result, which also stands in its result.json.
+def run(training: OnlineTraining, folder, *, every: int = 1, report: Callable[[str, Row], None] | None = None) -> dict:
+    """Run, or go on with, a training in its ``RunFolder``; the result, which also stands in the folder's result.json.
 
-    every: segments between checkpoints. report: is given every row of metrics as it comes. The test split is met once,
-    at the end, with weights frozen; its accuracy comes with Wilson's interval.
+    every: segments between checkpoints. report: is given "segment" and every row of metrics as it comes, then "test" and
+    {"share": of the test split that is done}. The test split is met once, at the end, with weights frozen; its accuracy
+    comes with Wilson's interval.
     """
-    training = OnlineTraining(config, rule)
+    config = training.config
 
     def step(number: int, arrays: Arrays) -> tuple[Arrays, list[Row]]:
         after, rows = training.step(number, arrays)
         for row in rows if report else ():
-            report(row)
+            report("segment", row)
         return after, rows
 
-    try:
-        final = folder.carry(training.begin, step, config.segments, every)
-        training.circuit.load(*_unpack(final))
-        last = folder.metrics()[-1]
-        result = {"rule": training.rule.name, "realisation": config.realisation, "plastic": config.plastic,
-                  "data": config.data, "network": str(training.network), "seed": config.seed, "samples": config.samples,
-                  **training.evaluate("test"), **{k: last[k] for k in ("mean_hz", "max_hz")},
-                  "seconds_simulated": config.samples * training.circuit.seconds_per_sample}  # fmt: skip
-        return result
-    finally:
-        training.close()
+    def tested(share: float) -> None:
+        if report:
+            report("test", {"share": share})
+
+    if found := folder.kept("result.json"):
+        return found
+    final = folder.carry(training.begin, step, config.segments, every)
+    training.circuit.load(*_unpack(final))
+    last = folder.metrics()[-1]
+    result = {"rule": training.rule.name, "realisation": config.realisation, "plastic": config.plastic,
+              "data": config.data, "network": str(training.network), "seed": config.seed, "samples": config.samples,
+              **training.evaluate("test", config.evaluation.final, tested), **{k: last[k] for k in ("mean_hz", "max_hz") if k in last},
+              "seconds_simulated": config.samples * training.circuit.seconds_per_sample}  # fmt: skip
+    folder.keep("result.json", result)
+    return result
+
+
+def linear(config: RunConfig) -> Row:
+    """{"test_accuracy" or "test_nmse"} of inputs straight to outputs, trained by tensors with the table's own settings."""
+    from neurolearn.training.train import train
+
+    dataset = data.load(config.data, seed=config.seed)
+    network = mlp([dataset.x_train.shape[1], dataset.y_train.shape[1]], loss=config.loss)
+    last = train("linear", network, dataset, seed=config.seed, angles=False).history[-1]
+    return {name: value for name, value in last.items() if name in ("test_accuracy", "test_nmse")}
 
 
 def network_of(config: RunConfig, dataset: Dataset) -> Network:
