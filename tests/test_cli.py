@@ -73,11 +73,13 @@ def shell(*args: str, **kwargs):
 # -- help --------------------------------------------------------------------------------------------------------------
 
 HELP = {
-    (): ["rules", "compare", "verify", "--version", "--debug", "--help", "path/to/file.py:name", "Exit codes"],
+    (): ["rules", "compare", "train", "verify", "--version", "--debug", "--help", "path/to/file.py:name", "Exit codes"],
     ("rules",): ["NAME", "--json", "--source", "--sizes", "--activation", *REALISATIONS, "8-6-3"],
     ("compare",): ["--rules", "--realisations", "--data", "--sizes", "--activation", "--epochs", "--seed ", "--seeds",
                    "--weights", "--no-train", "--out", "--device", "--json", "neurolearn-out", *REALISATIONS,
                    *data.NAMES],
+    ("train",): ["--realisation", "--data", "--sizes", "--samples", "--rate", "--plastic", "--no-controls", "--placement",
+                 "--target", "--seed", "--config", "--set", "--checkpoint-every", "--out", "--resume", "--json"],
     ("verify",): ["--rules", "--full", "--sabotage", "--all", "--json"],
 }
 

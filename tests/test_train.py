@@ -112,7 +112,7 @@ def test_the_command_trains_shows_its_control_and_goes_on(tmp_path):
     words = ["train", "feedback_alignment", "--realisation", "circuit.rate", "--sizes", "4-6-3", "--samples", "8",
              "--target", "numpy", "--set", "segment=4", "--set", "timing.settle=60", "--set", "evaluation.samples=4",
              "--set", "evaluation.final=8", "--out", str(tmp_path / "run"), "--json", str(tmp_path / "out.json")]  # fmt: skip
-    shown = good(*words)
+    shown = good(*words).stdout
     assert all(word in shown for word in ("readout_only", "linear", "Wilson"))
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["results"]["run"]["samples"] == 8

@@ -81,7 +81,7 @@ class Online:
         self.plan.monitors += list(monitors)
         self._homes = _homes(built, self.plan)
         self.engine = engine(self.plan, target, cache)
-        self.state: dict[str, np.ndarray] = {}
+        self.state: dict[str, np.ndarray] = self.engine.start()
 
     @property
     def ticks(self) -> int:
@@ -118,10 +118,10 @@ class Online:
         return Segment(outputs, seconds, float(every.mean()), float(every.max()), rates_of, recordings)
 
     def load(self, weights: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> None:
-        """Go on from what ``weights`` and ``state`` of another circuit of the same kind were."""
+        """Go on from what ``weights`` and ``state`` of another circuit of the same kind were; no state: as built."""
         if missing := set(self.weights) ^ set(weights):
             raise InputError(f"these weights are of another circuit: {', '.join(sorted(missing)[:3])} do not agree.")
-        self.weights, self.state = dict(weights), dict(state)
+        self.weights, self.state = dict(weights), dict(state) or self.engine.start()
 
     def close(self) -> None:
         """End the process of a standalone circuit."""

@@ -63,11 +63,11 @@ class Runtime:
     def __init__(self, space, arrays, target):
         self.objects, self.network, self.duration = space["build"](arrays, target)
         self.views, self.timed = state_names(self.objects), timed_arrays(self.objects)
-        self.settled = False
+        self.settled, self.first = False, read(self.objects)
 
     def start(self):
         """State as built."""
-        return read(self.objects)
+        return dict(self.first)
 
     def run(self, state, timed):
         """One segment from t = 0 with this state and these inputs; (state, recordings) afterwards."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from neurolearn import data, streams
+from neurolearn import data, streams, ties
 from neurolearn.changes import prepare
 from neurolearn.data.dataset import Dataset
 from neurolearn.errors import InputError
@@ -67,7 +67,8 @@ class OnlineTraining:
         self.stream = Stream(config, self.dataset)
         first = self.dataset.x_train[:1], self.dataset.y_train[:1]
         self.program, weights, _ = prepare(self.rule, self.network, *first, seed=config.seed, bias=config.bias)
-        self.start = {n: config.weight_scale * w if n.startswith("W_") else w for n, w in weights.items()}
+        scaled = {n: config.weight_scale * w if n.startswith("W_") else w for n, w in weights.items()}
+        self.start = ties.complete(self.program, scaled)
         timing = config.timing.timing(config.seed)
         biology = Biology(delays=dict(config.delays)) if config.delays else None
         self.circuit = Online(self.program, self.start, timing, KINDS[config.realisation], placement=config.placement,
@@ -77,7 +78,7 @@ class OnlineTraining:
 
     def begin(self) -> Arrays:
         """The state before the first segment."""
-        return _pack(self.circuit.weights, {})
+        return _pack(self.start, {})
 
     def step(self, number: int, arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, list[Row]]:
         """One segment from that state; (the state after it, its row of metrics). Depends on nothing else."""
