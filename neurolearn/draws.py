@@ -21,7 +21,9 @@ SATURATED = 20.0  # thresholds of charge that a coding cell may owe at the end b
 
 @dataclass(frozen=True)
 class Code:
-    """How one signal of one cell is sent. kind: one of ``timing.CODINGS``, membrane, own (a user's cell) or drawn (Poisson)."""
+    """How one signal of one cell is sent. kind: one of ``timing.CODINGS``, membrane, own (a user's cell), heard
+    (a cell outside) or drawn (Poisson).
+    """
 
     cell: int
     signal: str

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KINDS = ("rate", "spiking")
 PLACEMENTS = ("unit", "cells")
 LATER = {"Cell": "cell", "Learner": "learner", "measured": "curve"}  # imported when they are asked for
+LATER |= {"attach": "attached", "Drive": "host"}
 LATER |= {"draw": "drawing", "parameters": "nordlie", "planned": "outline"}
 
 __all__ = ["Background", "Biology", "build", "make", "source", *LATER]

@@ -8,7 +8,7 @@ reads at its presynaptic end. ``Timing.codings`` chooses one of ``neurolearn.tim
 from __future__ import annotations
 
 from neurolearn.circuit.coding.base import Coding, Sender
-from neurolearn.circuit.coding.others import Graded, Membrane, Own, Relay
+from neurolearn.circuit.coding.others import Graded, Heard, Membrane, Own, Relay
 from neurolearn.circuit.coding.pairs import Opponent, RectifiedPair
 from neurolearn.circuit.coding.single import Baseline, TwoPhase
 from neurolearn.draws import Code
@@ -23,6 +23,7 @@ KINDS: dict[str, Coding] = {
     "graded": Graded(),
     "membrane": Membrane(),
     "own": Own(),
+    "heard": Heard(),
     "drawn": Relay(),
 }
 

@@ -42,6 +42,17 @@ class Own(Coding):
         own.add(group, s.signal, s.code.drive, s.code.own, s.unit, s.timing.dt, s.start)
 
 
+class Heard(Coding):
+    """Compartments that repeat the spikes of the cell that they belong to, one step after they arrive (``circuit.attach``)."""
+
+    def send(self, group: GroupPlan, s: Sender) -> None:
+        """A cell outside adds 1 to ``heard_<signal>``."""
+        heard = f"heard_{s.signal}"
+        group.equations += [f"sent_{s.signal} : 1", f"{heard} : 1"]
+        group.events[f"{s.signal}_on"] = f"{heard} > 0.5"
+        group.on_event[f"{s.signal}_on"] = f"{heard} -= 1; sent_{s.signal} += window_open*{s.count}"
+
+
 class Relay(Coding):
     """Cells that repeat spikes drawn beforehand (Poisson input), one step after they arrive."""
 
