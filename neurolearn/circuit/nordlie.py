@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from neurolearn.circuit.captions import weight_label
-from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Planned, SynapsesPlan
+from neurolearn.circuit.models import Model, models, thresholds
+from neurolearn.circuit.plan import CircuitPlan, Planned, SynapsesPlan
 from neurolearn.circuit.sketch import KINDS, Edge, Sketch, placed, sketch
 from neurolearn.circuit.tables import Cell, Parameters, Quantity, Section, said
 from neurolearn.equations import show
-from neurolearn.program import Program
+from neurolearn.program import Plastic, Program
 
 UNITS = {"second": "s", "hertz": "Hz", "volt": "V", "amp": "A", "farad": "F", "siemens": "S", "ohm": "Ω"}
 KIND = {
@@ -41,14 +42,15 @@ def parameters(circuit: Planned) -> Parameters:
     """The parameters of a built ``Circuit``, or of what ``planned`` returns."""
     drawn, program, plan = sketch(circuit), placed(circuit), circuit.plan
     times = _times(plan, program, getattr(circuit, "samples", 1))
+    found = models(plan)
     sections = (
-        _summary(drawn, program, plan, times),
+        _summary(drawn, program, plan, times, found),
         _populations(drawn, program, plan),
         _connectivity(drawn, plan),
-        _neurons(plan),
+        _neurons(plan, found),
         _synapses(program, plan),
         _plasticity(program, plan),
-        _constants(program, plan),
+        _constants(program, plan, found),
         _input(program, plan),
         _measurements(program, plan, times),
     )
@@ -76,16 +78,19 @@ def _times(plan: CircuitPlan, program: Program, samples: int) -> dict[str, Quant
     return {name: Quantity(value, "s") for name, value in found.items()}
 
 
-def _summary(drawn: Sketch, program: Program, plan: CircuitPlan, times: dict[str, Quantity]) -> Section:
+def _summary(
+    drawn: Sketch, program: Program, plan: CircuitPlan, times: dict[str, Quantity], found: list[Model]
+) -> Section:
     spiking, names = _spikes(plan), [n.name for n in drawn.nodes]
     plastic = [e for e in drawn.edges if e.plastic]
     trains = sum(g.size * len(g.events) for g in plan.groups) // plan.copies
     rows = [
         ("populations", f"{len(names)}: {', '.join(names)}"),
         ("spike trains", str(trains) if spiking else ""),
+        ("cells per unit", str(program.crowd) if getattr(program, "crowd", 1) > 1 else ""),
         ("topology", f"layered, {program.network}; no positions"),
         ("connectivity", ", ".join(_counted(_pattern(e, drawn) for e in drawn.edges))),
-        ("neuron model", "; ".join(dict.fromkeys(row[0] for row in _neurons(plan).rows)) or "leaky rate unit"),
+        ("neuron model", "; ".join(dict.fromkeys(model.name for model in found)) or "leaky rate unit"),
         ("synapse model", "exponential current" if spiking else "graded signal onto a leaky current"),
         (
             "plasticity",
@@ -95,7 +100,10 @@ def _summary(drawn: Sketch, program: Program, plan: CircuitPlan, times: dict[str
         ("phases", ", ".join(program.phases)),
         *((name, str(value)) for name, value in times.items()),
         ("integration", "forward Euler" + ("; a spike takes one time step to its synapses" if spiking else "")),
-        ("copies", "1; samples follow one another" if plan.timed else f"{plan.copies}, of one sample each, side by side"),
+        (
+            "copies",
+            "1; samples follow one another" if plan.timed else f"{plan.copies}, of one sample each, side by side",
+        ),
     ]
     return Section("Model summary", ("what", "value"), tuple(row for row in rows if row[1]))
 
@@ -151,55 +159,30 @@ def _delay(s: SynapsesPlan, plan: CircuitPlan, edge: Edge) -> Cell:
     """From a spike to the change of the current: the delays that the Synapses have, after the step that a spike takes."""
     if not (s.on_pre or s.on_post):
         return "none: graded"
-    given = getattr(s, "delays", None) or {}
-    every = sorted({round(given.get(name, 0.0) / plan.dt) + 1 for name in (*s.on_pre, *s.on_post)})
+    every = sorted(
+        {round(s.delays.get(n, 0.0) / plan.dt) + 1 for n in (*s.on_pre, *s.on_post) if not n.startswith("learn_")}
+    )
+    if not every:
+        return "none: only learns"
     if len(every) == 1:
         return Quantity(every[0] * plan.dt, "s")
     return " to ".join(str(Quantity(steps * plan.dt, "s")) for steps in (every[0], every[-1]))
 
 
-def _neurons(plan: CircuitPlan) -> Section:
-    """One row for each way of sending; ``x`` stands for the signal, ``U`` for its spikes/s per unit."""
-    found: dict[tuple[str, ...], list[str]] = {}
-    for k, group in enumerate(plan.groups):
-        for signal in dict.fromkeys(event.rpartition("_")[0] for event in group.events):
-            found.setdefault(_model(group, signal, k), []).append(f"{group.name}: {signal}")
-    names = [n for n in plan.namespace if n in ("tau_mem", "v_leak") or n.endswith("_of_cell")]
+def _neurons(plan: CircuitPlan, found: list[Model]) -> Section:
     rows = []
-    for (model, dynamics, threshold, reset), where in found.items():
-        text = f"{dynamics}; {threshold}; {reset}"
-        used = [f"{n} = {said(_constant(plan, n))}" for n in names if re.search(rf"\b{n}\b", text)]
-        drawn = np.concatenate([np.ravel(g.values["v_th"]) for g in plan.groups if "v_th" in g.values])
-        spread = f" ± {np.std(drawn):.3g}" if np.ptp(drawn) else ""
-        used = ", ".join([*used, *([f"v_th = {np.mean(drawn):.6g}{spread}"] if "v_th" in threshold else [])])
-        rows.append((model, dynamics, f"spike if {threshold}; {reset}", used, "; ".join(where)))
+    for model in found:
+        used = [f"{short} = {said(_constant(plan, name))}" for name, short in model.constants.items()]
+        used += [_over_cells("v_th", thresholds(plan), "")] if "v_th" in model.threshold else []
+        spike = f"spike if {model.threshold}; {model.reset}"
+        rows.append((model.name, model.dynamics, spike, ", ".join(used), "; ".join(model.cells)))
     return Section("Neuron model", ("model", "dynamics", "threshold and reset", "constants", "cells"), tuple(rows))
 
 
-def _model(group: GroupPlan, signal: str, k: int) -> tuple[str, str, str, str]:
-    """(name, dynamics, threshold, reset) of the ON cells of a signal, in the text that Brian2 runs."""
-
-    def short(text: str) -> str:
-        text = re.sub(rf"\bunit_rate_{signal}_{k}\b", "U", text).replace(f"_{signal}", "_x")
-        return re.sub(rf"\b{signal}\b", "x", text).replace(f"*{group.name}", "")
-
-    on = f"v_{signal}_on"
-    mine = rf"d?{on}\b|d?rest_{signal}\b|d?\w+_of_{signal}\b|dsince_lastspike_of_{signal}\b"
-    lines = [line.split(" : ")[0] for line in group.equations if re.match(mine, line)]
-    if any(f"_of_{signal}" in line for line in lines):
-        reset = [
-            short(p.strip()) for p in group.on_event[f"{signal}_on"].split(";") if f"_of_{signal}" in p.split("=")[0]
-        ]
-        return "cell of its own", short("; ".join(lines)), short(group.events[f"{signal}_on"]), "; ".join(reset)
-    pair = f"{signal}_off" in group.events
-    rests = any(line.startswith("drest_") for line in lines)
-    leaky = any(line.startswith("d") for line in lines)
-    name = (
-        "relay of drawn spikes" if not leaky else "leaky integrate-and-fire" if rests or not pair else "opponent pair"
-    )
-    code = [part.strip() for part in group.on_event[f"{signal}_on"].split(";")]
-    reset = "; ".join(short(part) for part in code if part.startswith(("v_", "rest_")))
-    return name, short("; ".join(lines)) or "none", short(group.events[f"{signal}_on"]), reset
+def _over_cells(name: str, values: np.ndarray, unit: str) -> str:
+    """One value, or mean and standard deviation over cells."""
+    mean, spread = (str(Quantity(float(f(values)), unit)) if unit else f"{f(values):.6g}" for f in (np.mean, np.std))
+    return f"{name} = {mean}" + (f" ± {spread} over cells" if np.ptp(values) else "")
 
 
 def _synapses(program: Program, plan: CircuitPlan) -> Section:
@@ -222,30 +205,56 @@ def _synapses(program: Program, plan: CircuitPlan) -> Section:
 
 
 def _plasticity(program: Program, plan: CircuitPlan) -> Section:
-    post, pre = ("window mean of ", "own spikes: ") if _spikes(plan) else ("", "")
     biases = {w: cell.title for cell in program.cells for w in cell.biases.values()}
     rows = []
     for plastic in program.plastics:
-        where = biases.get(plastic.weight, "") if plastic.source is None else plastic.weight
+        bias = plastic.source is None
+        where = biases.get(plastic.weight, "") if bias else plastic.weight
         states = "; ".join(f"d{s.name}/dt = {show(s.expr)}" for s in plastic.states)
-        reads = [", ".join(sorted(plastic.reads(side))) for side in ("post", "pre")]
-        text = f"Δ = {show(plastic.expr)}" + (f"; {states}" if states else "")
-        rows.append((weight_label(plastic.weight) if plastic.source is not None else f"bias {plastic.weight}", where,
-                     plastic.phase, text, post + reads[0] if reads[0] else "none",
-                     pre + reads[1] if reads[1] else "none"))  # fmt: skip
-    head = ("weight", "where", "phase", "change", "reads of the postsynaptic cell", "reads of the presynaptic cell")
+        reads = (", ".join(sorted(plastic.reads(side))) or "none" for side in ("post", "pre"))
+        text = plastic.line if _form(plastic) else f"Δ = {show(plastic.expr)}"
+        name = f"bias {plastic.weight}" if bias else weight_label(plastic.weight)
+        how = _evaluated(plan, plastic.weight) if not bias else "once, from window means" if _spikes(plan) else "once"
+        rows.append((name, where, plastic.phase, f"{text}; {states}" if states else text, *reads, how))
+    head = ("weight", "where", "phase", "change", "reads at post", "reads at pre", "evaluated")
     return Section("Plasticity", head, tuple(rows))
 
 
-def _constants(program: Program, plan: CircuitPlan) -> Section:
-    """Constants of the rule, and what a circuit adds for learning."""
+def _form(plastic: Plastic) -> bool:
+    """Whether a form such as STDP took the place of the rule's product."""
+    return ": on_pre " in plastic.line
+
+
+def _evaluated(plan: CircuitPlan, weight: str) -> str:
+    """When and from what a change is computed, by what stands at the synapse."""
+    s = next(s for s in plan.synapses if s.name == weight)
+    if any(line.startswith("dchange/dt") for line in s.model):
+        return "in every step of the window, from filtered spikes"
+    if any(name.startswith("learn_") for name in (*s.on_pre, *s.on_post)):
+        return "at the spikes of both ends"
+    if _spikes(plan):
+        return "once, from window means (post) and counts of spikes (pre)"
+    return "once, from settled signals"
+
+
+def _constants(program: Program, plan: CircuitPlan, found: list[Model]) -> Section:
+    """Constants of the rule, what a circuit adds for learning, and whatever no other section says."""
     rows = [(name, "of the rule", _constant(plan, name)) for name in (*program.constants, *program.times)]
-    if any(p.states for p in program.plastics) and "tau_trace" in plan.namespace:
-        rows.append(("tau_trace", "of the spikes that synaptic states hear", _constant(plan, "tau_trace")))
     if program.plastics:
         what = "w += learning_rate Δ, after the last phase; w is constant before"
         rate = _constant(plan, "learning_rate") if "learning_rate" in plan.namespace else "given to each segment"
         rows.append(("learning_rate", what, rate))
+    elsewhere = set().union(*(model.names for model in found)) | {"window", *(row[0] for row in rows)}
+    elsewhere |= {f"tau_{c.name}" for cell in program.cells for c in cell.compartments}
+    code = [line for g in plan.groups for line in g.equations] + [line for s in plan.synapses for line in s.model]
+    code += [line for s in plan.synapses for line in (*s.on_pre.values(), *s.on_post.values())]
+    code += [line for o in (*plan.groups, *plan.synapses) for part in o.regular for line in part.code]
+    text = "\n".join([*code, *(line for g in plan.groups for line in g.on_event.values())])
+    left = [n for n in plan.namespace if n not in elsewhere and not n.startswith(("unit_rate_", "jump_"))]
+    rows += [(n, "of the circuit", _constant(plan, n)) for n in left if re.search(rf"\b{n}\b", text)]
+    for name in dict.fromkeys(n for g in plan.groups for n in g.values if n.startswith("own_tau_")):
+        drawn = np.concatenate([np.ravel(g.values[name]) for g in plan.groups if name in g.values])
+        rows.append((name, "of each cell", _over_cells("", drawn, "s").removeprefix(" = ")))
     return Section("Constants", ("name", "what", "value"), tuple(rows))
 
 
@@ -256,6 +265,8 @@ def _input(program: Program, plan: CircuitPlan) -> Section:
             kind, _, phase = name.partition("_")
             when = phase if kind in ("noise", "uniform") and phase else "all"
             rows.append((name, cell.title, when, OUTSIDE.get(kind, "given from outside")))
+    noise = [(n, g.name) for g in plan.groups for n in g.values if n.startswith("background_")]
+    rows += [(n, where, "all", "noise current, of every cell its own") for n, where in noise]
     rows += [(s.name, f"{s.name}_relay", "all", "Poisson spikes, drawn beforehand") for s in plan.spikes]
     return Section("Input", ("what", "into", "phase", "how"), tuple(rows))
 

@@ -291,6 +291,9 @@ def _learns(program: Program, weight: str) -> bool:
 
 def _learning(plastic: Plastic) -> Learning:
     post, pre = (tuple(sorted(plastic.reads(side))) for side in ("post", "pre"))
+    if ": on_pre " in plastic.line:  # a form in place of the rule's product
+        name = plastic.line.partition(":")[0]
+        return Learning(plastic.phase, f"{name}(rate_post, rate_pre)", post, pre)
     text = re.sub(r"-\(([^()+-]*)\)", r"-\1", show(plastic.expr)).replace("+ -", "- ")
     states = tuple(f"d{s.name}/dt = {show(s.expr)}" for s in plastic.states)
     return Learning(plastic.phase, text, post, pre, states)
