@@ -74,8 +74,9 @@ def learning(axis, taught, names: Mapping[str, str], colour: str = COLOURS[3]) -
     looks = {"readout only": (GREY, "-"), "tensor.rate": (COLOURS[1], "--"), "circuit": (colour, "-")}
     for who, words in names.items():
         curves(axis, taught.at, taught.curves[who], looks[who][0], words, looks[who][1])
-    axis.set(xlabel="samples", ylabel="error / variance of the target", ylim=(0, None), xlim=(0, None))
-    axis.legend(loc="lower left")
+    most = 1.2 * max(float(taught.curves[who].mean(0).max()) for who in names)
+    axis.set(xlabel="samples", ylabel="error / variance of the target", ylim=(0, most), xlim=(0, None))
+    axis.legend(loc="upper right")
 
 
 def angles(axis, taught, names: Mapping[str, str]) -> None:
@@ -89,7 +90,7 @@ def angles(axis, taught, names: Mapping[str, str]) -> None:
     axis.set(
         xlabel="samples", ylabel="angle to backprop (degrees)", ylim=(0, 105), yticks=(0, 30, 60, 90), xlim=(0, None)
     )
-    axis.legend(loc="lower left")
+    axis.legend(loc="lower right")
 
 
 def changes(path, moved: Mapping[str, np.ndarray], exact: Mapping[str, np.ndarray]):
