@@ -251,6 +251,16 @@ def spiking_timing(
     )
 
 
+def peaks(program: Program, weights, given) -> dict[str, np.ndarray]:
+    """{signal_cell: (batch, units)}: the largest size that each transmitted signal settles to, over the phases."""
+    found: dict[str, np.ndarray] = {}
+    sent = {f"{name}_{k}" for k, cell in enumerate(program.cells) for name in cell.sent}
+    for phase, signals in RateProgram(program, weights).signals(given).items():
+        for name in sent & set(signals) if phase != "latched" else ():
+            found[name] = np.maximum(found.get(name, 0.0), np.abs(signals[name].cpu().numpy()))
+    return found
+
+
 def settling_phases(program: Program) -> list[str]:
     """Phases with something to settle: in the others no current flows."""
     return [phase for phase in program.phases if flow.blocks(program, phase)]

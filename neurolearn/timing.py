@@ -9,6 +9,7 @@ from neurolearn.errors import InputError
 
 CODINGS = ("opponent", "rectified_pair", "baseline", "two_phase", "graded")
 ONE_CELL = ("baseline", "two_phase")  # those of one cell per unit, with a base rate
+STEPS = 2.0  # of dt in the shortest time constant, at least; Euler steps of a longer dt overshoot
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,10 @@ class Timing:
             raise InputError(f"Timing: settle = {self.settle}, window = {self.window}; both are at least one step.")
         if not isinstance(self.cells, int) or self.cells < 1:
             raise InputError(f"Timing: cells is {self.cells!r}; give a whole number of cells per unit, 1 or more.")
-        if self.dt > min([self.tau, *self.taus.values()]) / 2:
+        for name, tau in self.taus.items():
+            if not tau > 0:
+                raise InputError(f"Timing: taus[{name!r}] is {tau}; it must be positive (SI units).")
+        if self.dt > min([self.tau, *self.taus.values()]) / STEPS:
             raise InputError(
                 f"Timing: dt = {self.dt} s is too coarse for the filter of {min([self.tau, *self.taus.values()])} s; "
                 "take dt at most half of it, and a tenth where figures count."

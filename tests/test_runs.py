@@ -446,6 +446,8 @@ def test_the_timing_of_a_run_has_all_settings_of_timing():
     ({"sizes": [3, 0, 2]}, "sizes.1 is 0; give a number >= 1."),
     ({"learnig_rate": 2}, "there is no setting 'learnig_rate'; did you mean 'learning_rate'?"),
     ({"timing": {"tua": 3}}, "there is no setting 'timing.tua'; did you mean 'tau'?"),
+    ({"timing": {"baseline": {"rat": 50}}}, "there is no setting 'timing.baseline.rat'; did you mean 'rate'?"),
+    ({"timing": {"baseline": {"rate": -1}}}, "Baseline: rate is -1.0; it must be positive (SI units)."),
     ({"learning_rate": {"W": -1}}, "learning_rate.W is -1; give a number >= 0."),
     ({"learning_rate": float("nan")}, "learning_rate is nan; give a finite number."),
     ({"learning_rate": "fast"}, "learning_rate is 'fast'; give a number."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from neurolearn.circuit.background import Background
 from neurolearn.circuit.biology import Biology
+from neurolearn.circuit.findings import CircuitWarning, Finding, Guards
 from neurolearn.circuit.plan import Planned
 from neurolearn.errors import InputError
 from neurolearn.program import Program
@@ -24,7 +25,7 @@ LATER = {"Cell": "cell", "Learner": "learner", "measured": "curve"}  # imported 
 LATER |= {"attach": "attached", "Drive": "host"}
 LATER |= {"draw": "drawing", "parameters": "nordlie", "planned": "outline"}
 
-__all__ = ["Background", "Biology", "build", "make", "source", *LATER]
+__all__ = ["Background", "Biology", "CircuitWarning", "Finding", "Guards", "build", "make", "source", *LATER]
 
 
 def __getattr__(name: str):
@@ -50,6 +51,7 @@ def build(
     target: str = "numpy",
     biology: Biology | None = None,
     plasticity: Way | Mapping[str, Way] = "window",
+    guards: Guards | None = None,
 ) -> Circuit:
     """A Brian2 circuit of one presentation of a batch, ready to run or to be given monitors.
 
@@ -57,7 +59,8 @@ def build(
     "spiking". placement: "unit" (one NeuronGroup per layer) or "cells" (one cell, one axon; spiking only). weights,
     timing, held: as of ``neurolearn.update``. biology: delays and other physiology. plasticity:
     "window", "clocked", "traces", "events" or a ``stdp.Form`` (``circuit.learning``), or {pathway: one of these}; spiking
-    only. Raises InputError, SettlingError.
+    only. guards: what is asked of the circuit before and after it runs (``circuit.Guards()``: all of it).
+    Raises InputError, SettlingError, and what the guards say.
     """
     from neurolearn.changes import default_timing, prepare
     from neurolearn.circuit import learning
@@ -66,7 +69,7 @@ def build(
     program = learning.spoken(program, learning.ways(program, plasticity))
     timing = timing or default_timing(program, weights, given, f"circuit.{kind}")
     options = {"placement": placement, "learning_rate": learning_rate, "target": target, "biology": biology}
-    options["plasticity"] = plasticity
+    options |= {"plasticity": plasticity, "guards": guards}
     return make(program, weights, given, timing, kind, **options)
 
 
@@ -90,10 +93,11 @@ def make(
     target: str | None = "numpy",
     biology: Biology | None = None,
     plasticity: Way | Mapping[str, Way] = "window",
+    guards: Guards | None = None,
 ) -> Circuit | Planned:
     """``build`` from a Program, its weights and what ``streams.given`` gives it. target: None for the plan alone."""
     from neurolearn import ties
-    from neurolearn.circuit import cells, crowd, learning, rate, spiking
+    from neurolearn.circuit import cells, crowd, foreseen, learning, rate, spiking
     from neurolearn.circuit.built import execute
 
     weights = ties.complete(program, weights)
@@ -105,6 +109,9 @@ def make(
     if found and kind == "rate":
         raise InputError(f"plasticity is {plasticity!r}; a rate circuit has no spikes to learn from: take 'window'.")
     program = learning.spoken(program, found)
+    foretold = []
+    if guards and guards.wants("stability", "step", "rates"):
+        foretold = guards.judge(foreseen.faults(program, weights, given, timing, kind))
     if placement == "cells":
         program, given, weights = cells.place(program, given, weights)
     if timing.cells > 1:
@@ -117,4 +124,9 @@ def make(
     plan = circuit(program, weights, given, timing, learning_rate, **options).build()
     if biology:
         program = biology.embody(plan, program, timing, kind)
-    return execute(program, plan, target) if target else Planned(program, plan)
+    if not target:
+        return Planned(program, plan)
+    built = execute(program, plan, target)
+    if guards:
+        built.guards, built.findings = guards, foretold
+    return built

@@ -11,9 +11,10 @@ import numpy as np
 
 from neurolearn.circuit import script
 from neurolearn.circuit.crowd import units
+from neurolearn.circuit.findings import NUMBERS, Finding, Guards
+from neurolearn.circuit.guards import run
 from neurolearn.circuit.plan import CircuitPlan
-from neurolearn.draws import SATURATED
-from neurolearn.errors import InputError, RuleError, SaturationError
+from neurolearn.errors import InputError, RuleError
 from neurolearn.program import Program
 
 
@@ -30,15 +31,16 @@ class Circuit:
     network: object
     duration: object
     source: str = field(repr=False)
+    guards: Guards = NUMBERS
+    findings: list[Finding] = field(default_factory=list, repr=False)
 
     def run(self, **options) -> None:
         """Simulate one presentation, all phases. options: of Brian2's ``Network.run``, such as ``report="text"``.
 
-        Raises InputError if a signal is not finite, SaturationError if one is larger than its cells can send.
+        Raises SimulationError if a signal is not finite, SaturationError if one is larger than its cells can send, and what
+        else ``guards`` say; ``findings`` are those that were not raised.
         """
-        self.network.run(self.duration, namespace={}, **options)
-        self._finite()
-        self._unsaturated()
+        self.findings = run(self, self.guards, **options)
 
     def run_to_last_step(self) -> dict[str, np.ndarray]:
         """Simulate until just before the last read; {signal_cell: potential of the ON cells} there. ``run`` ends it."""
@@ -76,28 +78,6 @@ class Circuit:
                 inside = at < steps
                 np.add.at(train, (at[inside], cells[inside]), 1 if side == "on" else -1)
         return {name: train.reshape(steps, self.plan.copies, -1) for name, train in found.items()}
-
-    def _finite(self) -> None:
-        for group in self.plan.groups:
-            for signal in self.program.cells[[c.title for c in self.program.cells].index(group.name)].signals:
-                if not np.isfinite(np.asarray(getattr(self.objects[group.name], signal.name)[:])).all():
-                    raise InputError(
-                        f"{signal.name} of {group.name} is not finite: the circuit is unstable or dt "
-                        f"({self.plan.dt} s) is too coarse."
-                    )
-
-    def _unsaturated(self) -> None:
-        """Raises SaturationError if coding cells were asked for more spikes than there are steps."""
-        for k, group in enumerate(self.plan.groups):
-            cells = self.objects[group.name]
-            for name in (name for name in group.values if re.fullmatch("v_.+_(on|off)", name)):
-                signal = name[2:].rsplit("_", 1)[0]
-                if not np.all(getattr(cells, name)[:] < SATURATED * cells.v_th[:]):
-                    raise SaturationError(
-                        f"signal {signal!r} of {group.name} is larger than its cells can send (one spike a step, "
-                        f"{self.plan.namespace[f'unit_rate_{signal}_{k}'][0]:g} Hz per unit): lower its entry in "
-                        "unit_rates, or take a smaller dt."
-                    )
 
     def changes(self) -> dict[str, np.ndarray]:
         """{weight: change}: Brian2's own ``w`` (or bias) after the run minus before, averaged over the copies.

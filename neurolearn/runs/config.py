@@ -74,7 +74,13 @@ OneOrMany = Annotated[
     Annotated[NotNegative, Tag("[one]")] | Annotated[Rates, Tag("[many]")],
     Discriminator(lambda value: "[many]" if isinstance(value, Mapping) else "[one]"),
 ]
-FROZEN = {float: Number, int: Whole, str: str, Mapping[str, float]: Numbers, tuple[float, float]: tuple[Number, Number]}
+FROZEN = {
+    float: Number,
+    int: Whole,
+    Mapping[str, float]: Numbers,
+    Mapping[str, str]: Names,
+    tuple[float, float]: tuple[Number, Number],
+}
 
 
 class Part(BaseModel):
@@ -122,8 +128,8 @@ class RunConfig(Part):
     weight_scale: multiplies the initial forward weights; bias: standard deviation of the initial biases. resets: every
     sample starts from rest.
     learning_rate: one, or one per pathway ("*": the others). plastic: "all", "readout" (the weights of hidden layers stay
-    as they are) or "none". placement, target: of circuits. codings: signal -> how it becomes spikes. delays: pathway ->
-    seconds, of spikes. Raises InputError with a sentence for every setting that is wrong.
+    as they are) or "none". placement, target: of circuits. delays: pathway -> seconds, of spikes. Raises
+    InputError with a sentence for every setting that is wrong.
     """
 
     rule: str
@@ -145,7 +151,6 @@ class RunConfig(Part):
     target: Literal["numpy", "cython", "standalone"] = "numpy"
     resets: bool = False
     timing: TimingSettings = TimingSettings()
-    codings: Names = Values()
     delays: Rates = Values()
     evaluation: Evaluation = Evaluation()
 
@@ -175,11 +180,8 @@ class RunConfig(Part):
             raise ValueError(
                 f"target is {self.target!r}, which belongs to circuits, not to {self.realisation}; leave it out."
             )
-        for name in ("codings", "delays"):
-            if getattr(self, name) and not spiking:
-                raise ValueError(
-                    f"{name} is {dict(getattr(self, name))}, but {self.realisation} sends no spikes; leave it out."
-                )
+        if self.delays and not spiking:
+            raise ValueError(f"delays is {dict(self.delays)}, but {self.realisation} sends no spikes; leave it out.")
         if spiking and self.timing.settle % self.timing.window:
             raise ValueError(
                 f"timing.settle is {self.timing.settle} and timing.window {self.timing.window}; settle must be a multiple "

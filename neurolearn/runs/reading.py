@@ -90,18 +90,18 @@ def _is_branch(part: str) -> bool:
 
 def _sentence(one: Mapping, place: str, model: type[BaseModel]) -> str:
     kind, value, context = one["type"], one.get("input"), one.get("ctx", {})
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         *outer, last = one["loc"]
-        inside = _model(model, outer)
-        near = did_you_mean(str(last), inside.model_fields)
-        return f"there is no setting {place!r}; " + (near or f"choose from {', '.join(inside.model_fields)}.")
+        names = _fields(model, outer)
+        return f"there is no setting {place!r}; " + (did_you_mean(str(last), names) or f"choose from {', '.join(names)}.")
     if kind == "missing":
         return f"{place} is missing; give it a value."
     if kind == "value_error" and not place:
         return str(context["error"])
     shown = f"{place} is {_shown(value)}"
     if kind == "value_error":
-        return f"{shown}; {context['error']}."
+        said = str(context["error"])
+        return said if said.endswith(".") else f"{shown}; {said}."
     if kind == "literal_error":
         return f"{shown}; choose {context['expected']}."
     if kind in LIMITS:
@@ -124,12 +124,14 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _model(model: type[BaseModel], loc: Iterable) -> type[BaseModel]:
+def _fields(model: type[BaseModel], loc: Iterable) -> list[str]:
+    """Names of the settings of the part of a model that is at ``loc``, itself a model or a dataclass."""
+    names = model.model_fields
     for part in loc:
-        field = model.model_fields.get(str(part))
-        if field is not None and hasattr(field.annotation, "model_fields"):
-            model = field.annotation
-    return model
+        field = names.get(str(part))
+        kind = getattr(field, "annotation", None)
+        names = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", None) or names
+    return list(names)
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
