@@ -13,6 +13,8 @@ from test_circuits import back_doors
 import neurolearn as nl
 from neurolearn import circuit, stdp
 from neurolearn.activations import lif
+from neurolearn.changes import prepare
+from neurolearn.circuit.online import Online
 from neurolearn.circuit.pairing import pairing
 from neurolearn.errors import InputError, RuleError
 from neurolearn.rule import Pathway, Phase, Rule, Uniform
@@ -124,10 +126,27 @@ def test_nothing_but_spikes_crosses(way, placement):
 
 
 def test_every_pathway_can_have_its_own_way():
-    mixed = changes(FULL, {"W": "events"})
-    assert all(np.array_equal(mixed[n], change) for n, change in changes(FULL, "events").items())
+    assert build(FA, {"W": "events"}).source == build(FA, "events").source
     with pytest.raises(InputError, match="names 'B'; the pathways that learn here are W"):
         build(FULL, {"B": "events"})
+
+
+@pytest.mark.parametrize(("placement", "resets"), [("cells", False), ("unit", True)])
+def test_a_stream_of_samples_learns_the_same_from_events(placement, resets):
+    """Oracle: the clocked traces, over two segments of samples; what a synapse remembers goes on from one to the other."""
+    network = nl.mlp([4, 4, 2])
+    rng = np.random.default_rng(2)
+    program, start, given = prepare(FA, network, rng.random((4, 4)), np.eye(2)[[0, 1, 1, 0]])
+    learned = []
+    for way in ("traces", "events"):
+        online = Online(program, start, replace(TIMING, settle=30, window=30), placement=placement, samples=2, resets=resets,
+                        plasticity=way)
+        for part in (slice(0, 2), slice(2, 4)):
+            online.run({name: value[part] for name, value in given.items()}, 0.5)
+        learned.append({name: online.weights[name] - start[name] for name in ("W_1_0", "W_2_1")})
+    for name, change in learned[0].items():
+        assert near(learned[1][name], change) < ROUNDING
+        assert np.abs(change).max() > 1e-3
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
@@ -147,7 +166,6 @@ def hebb(text: str, **more) -> Rule:
 def test_a_term_that_is_not_of_spikes_is_named(rule, sentence):
     with pytest.raises(InputError, match=f"(?s){sentence}.*Take plasticity='clocked'"):
         build(rule, "events")
-    build(rule, "clocked")
 
 
 @pytest.mark.parametrize(("options", "sentence"), [
@@ -158,6 +176,12 @@ def test_a_term_that_is_not_of_spikes_is_named(rule, sentence):
 def test_ways_that_do_not_exist(options, sentence):
     with pytest.raises(InputError, match=sentence):
         nl.update(FA, NET, X, TEACHER, **{"realisation": "circuit.spiking", "timing": TIMING, **options})
+
+
+def test_a_coding_in_which_spikes_are_not_all_is_named():
+    timing = replace(TIMING, codings={"error": "baseline"})
+    with pytest.raises(InputError, match=r"error of layer1 is coded as 'baseline'.*Take plasticity='clocked'"):
+        build(FA, "events", timing=timing)
 
 
 # -- forms: STDP -------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import product as combinations
 from math import log
 
+from neurolearn.circuit import coding
 from neurolearn.circuit.plan import GroupPlan, Regular, SynapsesPlan
 from neurolearn.circuit.text import brian_text
 from neurolearn.equations import Expr, show
@@ -80,6 +81,7 @@ def _sum(circuit, synapses, name: str, held: str, trains: dict[str, Train], open
     for side, train in trains.items():
         space[train.lasts] = (-dt / log(train.kept(dt)), "second")
         _trace(synapses, f"d{train.trace}/dt = -{train.trace}/{train.lasts} : 1 (event-driven)")
+        _rest(circuit, opening, train.trace)
         others = [t for t in trains.values() if t is not train]
         kick = train.kick
         if train.late and others:
@@ -115,6 +117,12 @@ def _trace(synapses: SynapsesPlan, equation: str) -> None:
         synapses.model.append(equation)
 
 
+def _rest(circuit, opening: Regular, trace: str) -> None:
+    """Where every sample starts from rest, so does a trace."""
+    if circuit.stream and circuit.stream.resets and (line := f"{trace} *= 1 - first_post") not in opening.code:
+        opening.code.append(line)
+
+
 def _at(synapses: SynapsesPlan, side: str, event: str, added: str, raised: str) -> None:
     """What a spike does at the synapse: first it changes the weight, then it raises the traces of its own side."""
     pathway, name = (synapses.on_pre if side == "pre" else synapses.on_post), f"learn_{side}_{event}"
@@ -135,8 +143,19 @@ def _sent(circuit, k: int, signal: str, side: str) -> Train:
     code = next(c for c in circuit.codes if (c.cell, c.signal) == (k, signal))
     tau, kick = circuit.timing.tau_of("trace"), f"jump_filtered_{signal}_{k}"
     circuit.plan.namespace[kick] = (1 / (code.unit_rate * tau), "")
-    events = ((f"{signal}_on", "+"), (f"{signal}_off", "-"))[: 1 if code.kind in ("membrane", "own") else 2]
+    events = tuple((f"{signal}_{cell}", sign) for cell, sign in _cells(circuit, code).items())
     return Train(f"filtered_{side}_{signal}", tau, "lasts_trace", kick, events)
+
+
+def _cells(circuit, code) -> dict[str, str]:
+    """{cell of a coding: sign of its spikes}. Raises InputError for a coding in which spikes are not all."""
+    how = coding.of(code)
+    if type(how).trace is not coding.Coding.trace or how.current("", 0)[0]:
+        raise InputError(
+            f"{circuit.program.name}: {code.signal} of {circuit.program.cells[code.cell].title} is coded as {code.kind!r}, which "
+            "is more than spikes that are added up. Take plasticity='clocked', or code it as an opponent pair."
+        )
+    return dict(how.sides)
 
 
 def _heard(circuit, k: int, signal: str) -> Train:
@@ -149,7 +168,7 @@ def _heard(circuit, k: int, signal: str) -> Train:
     tau = circuit.timing.tau_of(compartment.key)
     synapses = next(s for s in circuit.plan.synapses if s.name == f"identity_{compartment.name}_{k}_{path.source}")
     group, events = circuit.plan.groups[k], []
-    for side, sign in (("on", "+"), ("off", "-"))[: 1 if code.kind in ("membrane", "own") else 2]:
+    for side, sign in _cells(circuit, code).items():
         arrived = f"heard_{signal}_{side}"
         events.append((arrived, sign))
         if arrived not in group.heard:
@@ -230,7 +249,9 @@ def form(circuit, synapses: SynapsesPlan, plastic: Plastic) -> None:
     if plastic.phase != phases[0]:
         return  # it was all said in the first
     when = " + ".join(f"during_{phase}_post" for phase in phases)
-    gate, _ = _gate(synapses, "open_phases", f"window_open_post*({when})")
+    gate, opening = _gate(synapses, "open_phases", f"window_open_post*({when})")
+    for trace in way.traces:
+        _rest(circuit, opening, trace)
     inscribe(synapses, way, circuit.plan.namespace, {"pre": "rate_on", "post": "rate_on"}, f"{gate}*", f"_{pathway}")
     synapses.keys["learn_pre_rate_on"] = f"{pathway}.rate"  # it is heard when it arrives
 

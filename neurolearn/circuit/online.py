@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from neurolearn import ties
-from neurolearn.circuit import cells, rate, spiking
+from neurolearn.circuit import cells, learning, rate, spiking
 from neurolearn.circuit.biology import Biology
 from neurolearn.circuit.engines import engine
 from neurolearn.circuit.plan import CircuitPlan, MonitorPlan, Stream
@@ -54,7 +54,7 @@ class Online:
 
     def __init__(self, program: Program, weights, timing: Timing, kind: str = "spiking", *, placement: str = "unit",
                  samples: int = 100, resets: bool = False, target: str = "numpy", biology: Biology | None = None, cache=None,
-                 monitors=()):  # fmt: skip
+                 monitors=(), plasticity="window"):  # fmt: skip
         if kind not in ("rate", "spiking"):
             raise InputError(f"kind is {kind!r}; choose rate or spiking.")
         if placement not in ("unit", "cells") or (placement == "cells" and kind == "rate"):
@@ -64,6 +64,10 @@ class Online:
         self.program, self.timing, self.kind, self.samples = program, timing, kind, samples
         self.weights = ties.complete(program, weights)
         spoken = _speaking(program) if kind == "spiking" else program
+        ways = learning.ways(program, plasticity)
+        if ways and kind == "rate":
+            raise InputError(f"plasticity is {plasticity!r}; a rate circuit has no spikes to learn from: take 'window'.")
+        spoken = learning.spoken(spoken, ways)
         names = {f"{name}_{k}": f"{name}_{k}" for k, cell in enumerate(spoken.cells) for name in cell.externals}
         names.setdefault("data_0", "data_0")
         built, values = spoken, self.weights
@@ -72,8 +76,10 @@ class Online:
         self.built, self._names = built, names
         sizes = {f"{name}_{k}": cell.size for k, cell in enumerate(built.cells) for name in cell.externals}
         empty = {name: np.zeros((samples, size)) for name, size in sizes.items()}
-        circuit = rate.RateCircuit if kind == "rate" else spiking.SpikingCircuit
-        self.plan: CircuitPlan = circuit(built, values, empty, timing, stream=Stream(samples, resets)).build()
+        circuit, how = (rate.RateCircuit if kind == "rate" else spiking.SpikingCircuit), {}
+        if ways:
+            circuit, how = learning.LearningCircuit, {"ways": ways}
+        self.plan: CircuitPlan = circuit(built, values, empty, timing, stream=Stream(samples, resets), **how).build()
         if biology:
             biology.embody(self.plan, built, timing, kind)
         self._quiet_ends()
@@ -107,6 +113,7 @@ class Online:
             raise InputError(f"a segment has 1 to {self.samples} samples; {count} were given.")
         before = dict(self.state)
         self.state, recordings = self.engine.run({**self.state, **self._orders(count, rates, taught)}, self._timed(given))
+        self._rewind()
         self._follow()
         self._finite()
         outputs = recordings.pop(f"{OUTPUTS}.{self.output[1]}")[self._reads(count)] if self.output else np.zeros((count, 0))
@@ -116,6 +123,14 @@ class Online:
         every = np.concatenate([*hz.values()]) if hz else np.array([np.nan])
         rates_of = {name: (float(v.mean()), float(v.max())) for name, v in hz.items()}
         return Segment(outputs, seconds, float(every.mean()), float(every.max()), rates_of, recordings)
+
+    def _rewind(self) -> None:
+        """The next segment starts at t = 0: what a synapse remembers as the time of its last spike goes back with the clock."""
+        steps = np.ceil((self.plan.ticks + max(self.plan.tail, self.plan.dt / self.plan.period)) * self.plan.period / self.plan.dt
+                        - 1e-4)  # fmt: skip
+        for key in self.state:
+            if key.endswith(".lastupdate"):
+                self.state[key] = self.state[key] - steps * self.plan.dt
 
     def load(self, weights: Mapping[str, np.ndarray], state: Mapping[str, np.ndarray]) -> None:
         """Go on from what ``weights`` and ``state`` of another circuit of the same kind were; no state: as built."""

@@ -183,7 +183,9 @@ class Skeleton(ABC):
         state = [line[1:].split("/dt")[0] for line in group.equations if line.startswith("d") and "/dt =" in line]
         state = [name for name in state if not name.startswith(RUNNING)]
         turn = next(r for r in group.regular if r.order == 3)
-        turn.code += ["first = present*int(tick == 0)", *(f"{name} *= 1 - first" for name in state)]
+        latched = next((n for n, line in enumerate(turn.code) if "stream_" in line), len(turn.code))
+        turn.code.insert(latched, "first = present*int(tick == 0)")  # Brian2 wants what is shared first
+        turn.code += [f"{name} *= 1 - first" for name in state]
 
     def _biases(self, k: int, group: GroupPlan) -> None:
         """Intrinsic plasticity: a bias is a variable of the cell and learns there."""
