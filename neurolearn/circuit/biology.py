@@ -60,6 +60,7 @@ class Biology:
 
         Raises InputError for an option that the circuit cannot have.
         """
+        self._check_events(plan, program)
         if self.delays:
             delays.give(plan, program, timing, kind, self.delays)
         if self.irregularity:
@@ -69,6 +70,17 @@ class Biology:
         if any(self.heterogeneity.values()):
             heterogeneity.give(plan, program, timing, kind, self.heterogeneity)
         return dale.split(plan, program, kind) if self.dale else program
+
+    def _check_events(self, plan: CircuitPlan, program: Program) -> None:
+        """Raises InputError if synapses compute an apical current from its spikes that the cell would have differently."""
+        computed = any("lasts_apical" in line for s in plan.synapses for line in s.model)
+        noisy = {"currents", "apical", *(c.key for cell in program.cells for c in cell.compartments if c.pathway == "apical")}
+        noise = self.background and self.background.amplitude and noisy & set(self.background.into)
+        if computed and (self.heterogeneity.get("synapse") or noise):
+            what = "background into apical currents" if noise else "heterogeneity of the synapse"
+            raise InputError(
+                f"plasticity 'events' computes apical currents from their spikes, as they are without {what}; take 'traces'."
+            )
 
 
 def _share(what: str, value) -> None:
