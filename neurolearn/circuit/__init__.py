@@ -24,12 +24,14 @@ PLACEMENTS = ("unit", "cells")
 LATER = {"Cell": "cell", "Learner": "learner", "measured": "curve"}  # imported when they are asked for
 LATER |= {"attach": "attached", "Drive": "host"}
 LATER |= {"draw": "drawing", "parameters": "nordlie", "planned": "outline"}
+LATER |= {"SpikeMonitor": "recorders", "StateMonitor": "recorders", "PopulationRateMonitor": "recorders"}
+LATER |= {"Recorder": "recording", "Recording": "playback"}
 
 __all__ = ["Background", "Biology", "CircuitWarning", "Finding", "Guards", "build", "make", "source", *LATER]
 
 
 def __getattr__(name: str):
-    """Public names that need Brian2, or all of a circuit."""
+    """Public names that need Brian2 or h5py, or all of a circuit."""
     if name in LATER:
         return getattr(import_module(f"neurolearn.circuit.{LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -82,16 +82,16 @@ class Learner:
         """Back to rest and to the weights of that seed, without building the circuit again. weights: replace some of them."""
         self._begin(self._start(weights, seed)[1], seed)
 
-    def learn(self, x, teacher, rates: Rates) -> np.ndarray:
+    def learn(self, x, teacher, rates: Rates, recorder=None) -> np.ndarray:
         """Teach these samples, in this order. Returns what the output said to each, before it learned: (samples, outputs).
 
         x: (samples, inputs), teacher: (samples, outputs). rates: one number, or one for each weight, pathway or bias, as of
-        ``Online.run``; ``readout_only(rate)`` makes those of the control.
+        ``Online.run``; ``readout_only(rate)`` makes those of the control. recorder: a ``Recorder``, to which every segment goes.
         """
         x, teacher = np.atleast_2d(np.asarray(x, float)), np.atleast_2d(np.asarray(teacher, float))
         if len(x) != len(teacher):
             raise InputError(f"x has {len(x)} samples and teacher {len(teacher)}; they must agree.")
-        said = self._run(x, teacher, rates, step=0, first=self.seen)
+        said = self._run(x, teacher, rates, step=0, first=self.seen, recorder=recorder)
         self.seen += len(x)
         return said
 
@@ -112,7 +112,7 @@ class Learner:
         """End the process of a standalone circuit."""
         self.circuit.close()
 
-    def _run(self, x, teacher, rates: Rates, step: int, first: int) -> np.ndarray:
+    def _run(self, x, teacher, rates: Rates, step: int, first: int, recorder=None) -> np.ndarray:
         taught, said, circuit = step == 0, [], self.circuit
         for start in range(0, len(x), circuit.samples):
             part = slice(start, start + circuit.samples)
@@ -122,6 +122,8 @@ class Learner:
             segment = circuit.run(given, rates, taught)
             self._count(segment, _spikes(circuit.state) - before)
             said.append(segment.outputs)
+            if recorder is not None:
+                recorder.append(segment)
         return np.concatenate(said)
 
     def _count(self, segment, spikes: float) -> None:

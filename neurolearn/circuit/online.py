@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from neurolearn import ties
-from neurolearn.circuit import cells, learning, rate, spiking
+from neurolearn.circuit import cells, learning, rate, recorders, spiking
 from neurolearn.circuit.biology import Biology
 from neurolearn.circuit.engines import engine
 from neurolearn.circuit.plan import CircuitPlan, MonitorPlan, Stream
@@ -84,7 +84,8 @@ class Online:
             biology.embody(self.plan, built, timing, kind)
         self._quiet_ends()
         self.output = self._listen()
-        self.plan.monitors += list(monitors)
+        steps = round(self.ticks * self.plan.period / self.plan.dt)
+        self.tracks = recorders.listen(self.plan, monitors, steps, samples)
         self._homes = _homes(built, self.plan)
         self.engine = engine(self.plan, target, cache)
         self.state: dict[str, np.ndarray] = self.engine.start()

@@ -32,12 +32,24 @@ class Stream:
 
 @dataclass
 class MonitorPlan:
-    """A StateMonitor on the slow clock, before anything is read or cleared. record: indices, or None for every cell."""
+    """A StateMonitor, before anything is read or cleared. record: indices, or None for every cell. clock: period of a clock
+    of its own (s), or 0 for the slow clock.
+    """
 
     name: str
     source: str
     variables: list[str]
     record: np.ndarray | None = None
+    clock: float = 0.0
+
+
+@dataclass
+class EventPlan:
+    """An EventMonitor of the cells of a group."""
+
+    name: str
+    source: str
+    event: str
 
 
 @dataclass
@@ -112,7 +124,7 @@ class CircuitPlan:
     spikes: list[SpikePlan] = field(default_factory=list)
     synapses: list[SynapsesPlan] = field(default_factory=list)
     timed: dict[str, np.ndarray] = field(default_factory=dict)
-    monitors: list[MonitorPlan] = field(default_factory=list)
+    monitors: list[MonitorPlan | EventPlan] = field(default_factory=list)
     tail: float = 1e-3
     partners: list[GroupPlan] = field(default_factory=list)
 

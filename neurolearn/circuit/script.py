@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from neurolearn.circuit.plan import CircuitPlan, GroupPlan, MonitorPlan, Regular, SpikePlan, SynapsesPlan
+from neurolearn.circuit.plan import CircuitPlan, EventPlan, GroupPlan, MonitorPlan, Regular, SpikePlan, SynapsesPlan
 
 HEAD = '''"""{title}.
 
@@ -15,7 +15,7 @@ Built from the equations of the rule. build() returns the Brian2 objects; run as
 """
 
 import numpy as np
-from brian2 import Clock, Network, NeuronGroup, SpikeGeneratorGroup, StateMonitor, Synapses, TimedArray
+from brian2 import Clock, EventMonitor, Network, NeuronGroup, SpikeGeneratorGroup, StateMonitor, Synapses, TimedArray
 from brian2 import hertz, prefs, second
 
 COPIES, TICKS = {copies}, {ticks}
@@ -115,11 +115,14 @@ def _synapses(s: SynapsesPlan) -> list[str]:
     return lines + _regular("s", s.name, s.regular)
 
 
-def _monitor(m: MonitorPlan) -> str:
+def _monitor(m: MonitorPlan | EventPlan) -> str:
+    if isinstance(m, EventPlan):
+        return f"    objects[{m.name!r}] = EventMonitor(objects[{m.source!r}], {m.event!r}, name={m.name!r})"
     record = "True" if m.record is None else f"data['{m.name}.record']"
+    clock, order = (f"Clock(dt={m.clock!r}*second, name='clock_{m.name}')", -3) if m.clock else ("slow", -2)
     return (
-        f"    objects[{m.name!r}] = StateMonitor(objects[{m.source!r}], {m.variables!r}, record={record}, clock=slow,\n"
-        f"        when='start', order=-2, name={m.name!r})"
+        f"    objects[{m.name!r}] = StateMonitor(objects[{m.source!r}], {m.variables!r}, record={record},\n"
+        f"        clock={clock}, when='start', order={order}, name={m.name!r})"
     )
 
 
@@ -140,7 +143,7 @@ def arrays(plan: CircuitPlan) -> dict[str, np.ndarray]:
     for s in plan.synapses:
         found |= {f"{s.name}.i": s.i, f"{s.name}.j": s.j} | ({} if s.w is None else {f"{s.name}.w": s.w})
         found |= {f"{s.name}.{name}": value for name, value in s.values.items()}
-    found |= plan.timed | {f"{m.name}.record": m.record for m in plan.monitors if m.record is not None}
+    found |= plan.timed | {f"{m.name}.record": m.record for m in plan.monitors if getattr(m, "record", None) is not None}
     for s in plan.spikes:
         found |= {f"{s.name}.indices": s.indices, f"{s.name}.steps": s.steps}
     return found
