@@ -31,6 +31,7 @@ _HOME = {
     "lif": "activations",
     "leaky_relu": "activations",
     "Timing": "timing",
+    "Baseline": "timing",
     "update": "changes",
     "WeightChange": "changes",
     "verify": "edges",

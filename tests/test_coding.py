@@ -10,9 +10,11 @@ import pytest
 from conftest import NET, RULES, TEACHER, X, near, small
 from test_circuits import back_doors, broadcasts
 
-from neurolearn import circuit
+from neurolearn import circuit, stdp
 from neurolearn.changes import fit_rates, prepare, update
+from neurolearn.circuit.biology import Biology
 from neurolearn.circuit.built import execute
+from neurolearn.circuit.online import Online
 from neurolearn.circuit.transfer import transfer_curve
 from neurolearn.errors import InputError, SaturationError
 from neurolearn.network import mlp
@@ -52,7 +54,7 @@ def test_a_count_is_the_signal_to_so_many_spikes(coding, spikes):
     assert (coding == "graded") == (found.hz.max() == 0)
 
 
-@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("coding", ["opponent", "baseline", "two_phase"])
 def test_a_step_arrives_through_one_filter(coding):
     """Oracle: -tau log(0.1) after a cell begins to send. Kicks are a fifth of a filter apart and 128 trains are averaged, so
     that a standard error of 1 % of the signal is a tenth of a filter; four of these, and a step for the way."""
@@ -67,8 +69,7 @@ LEAK = 20e-3
 LEAKY = Timing(dt=2.5e-4, settle=1600, window=800, membrane=(LEAK, 0.0))
 
 
-@pytest.mark.parametrize("leak", [0.0, 0.5])
-@pytest.mark.parametrize("coding", ["opponent", "rectified_pair"])
+@pytest.mark.parametrize(("coding", "leak"), [("opponent", 0.0), ("opponent", 0.5), ("rectified_pair", 0.0)])
 def test_a_leaky_pair_does_not_send_what_a_threshold_swallows(coding, leak):
     """Oracle: a cell that is driven to v_leak + U s tau < v_th = 1 never fires, so the zone ends at (1 - v_leak)/tau."""
     edge = (1 - leak) / LEAK
@@ -109,6 +110,17 @@ def test_the_cells_of_a_rectified_pair_stop_at_0_and_know_nothing_of_each_other(
             assert (np.where(error > 0, on, off) > silent).all()
 
 
+@pytest.mark.parametrize(("coding", "windows"), [("opponent", 0.0), ("two_phase", 1.0)])
+def test_irregular_spikes_cost_what_counting_them_costs(coding, windows):
+    """Oracle: a Poisson count has the variance of its mean: of U s T spikes in a pair, of (r + U s) T in one cell and of r T
+    in each free window besides; r = U. Of 320 counts, the standard error of a deviation is 4 %; four of these."""
+    values, timing = np.array([0.37, 0.51, 0.77]), replace(SHORT, dt=2.5e-4, settle=1600, window=800)
+    found = transfer_curve(coding, values, timing=timing, draws=320, biology=Biology(irregularity=1.0))
+    base = 0.0 if coding == "opponent" else 1.0
+    expected = np.sqrt((base * (1 + windows) + values) / (U * timing.window * timing.dt))
+    assert found.spread == pytest.approx(expected, rel=0.16)
+
+
 @pytest.mark.parametrize("coding", ["baseline", "two_phase"])
 def test_one_cell_cannot_fire_less_than_never(coding):
     """Oracle: s, cut off at -base/U; the count is exact to two spikes."""
@@ -121,8 +133,8 @@ def test_one_cell_cannot_fire_less_than_never(coding):
 # -- only spikes cross -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("placement", ["unit", "cells"])
-@pytest.mark.parametrize("coding", SPIKING)
+@pytest.mark.parametrize(("coding", "placement"), [
+    ("rectified_pair", "unit"), ("baseline", "unit"), ("baseline", "cells"), ("two_phase", "unit"), ("two_phase", "cells")])
 def test_nothing_but_spikes_crosses_in_any_coding(coding, placement):
     """Oracle: the objects of the built Network, one by one, of a rule with phases and one with synaptic state."""
     built = run_on(RULES["dtp_learned_top" if placement == "cells" else "third_factor"], {"rate": coding}, placement=placement,
@@ -149,12 +161,12 @@ def test_a_running_mean_of_anything_but_spikes_is_seen():
 # -- rules on codings --------------------------------------------------------------------------------------------------
 
 
-def run_on(rule, codings, timing: Timing = SHORT, *, placement: str = "unit", run: bool = True, **weights):
+def run_on(rule, codings, timing: Timing = SHORT, *, run: bool = True, **options):
     """A circuit of a rule, on the small net that it is for."""
     net = small(rule)
     teacher = np.eye(net.sizes[-1])[[0, 2]]
     timing = replace(timing, codings=codings)
-    built = circuit.build(rule, net, X[:, : net.sizes[0]], teacher, weights, timing=timing, placement=placement)
+    built = circuit.build(rule, net, X[:, : net.sizes[0]], teacher, timing=timing, **options)
     if run:
         built.run()
     return built
@@ -185,9 +197,9 @@ def test_what_was_heard_in_one_phase_is_not_kept_for_the_next():
     """Oracle: tensor.rate of a rule with two phases, each of which has a free part of its own; rates are right to two spikes of
     U T, and a change is of the size of a rate."""
     rule = RULES["two_phases"]
-    timing = Timing(settle=480, window=240, tau=24e-3)
+    timing = Timing(settle=240, window=120, tau=12e-3)
     found, exact = run_on(rule, {"rate": "two_phase", "shift": "two_phase"}, timing).changes(), update(rule, NET, X, TEACHER).changes
-    assert all(near(found[name], exact[name]) < 6 / (U * 240 * DT) for name in exact)
+    assert all(near(found[name], exact[name]) < 6 / (U * 120 * DT) for name in exact)
 
 
 @pytest.mark.parametrize("coding", ["baseline", "two_phase"])
@@ -205,8 +217,8 @@ TRACED = Rule(
 )
 
 
-@pytest.mark.parametrize("coding", CODINGS)
-def test_a_synaptic_trace_hears_the_same_in_every_coding(coding):
+@pytest.mark.parametrize("coding", ["baseline", "two_phase", "graded"])
+def test_a_synaptic_trace_hears_what_the_coding_says(coding):
     """Oracle: tensor.rate. The trace and the potential are means that are right to two spikes of U T; the error is a difference
     of nearly 1, so twice that."""
     net, timing = mlp([6, 3], "linear"), replace(SHORT, codings={"rate": coding}, baseline=Baseline(tau=1e4))
@@ -245,8 +257,27 @@ def test_one_cell_that_is_asked_for_too_much_is_named():
     (lambda: run_on(FA, {"error": "two_phase"}, Timing(settle=100, window=100)), "must be two windows .100. or more"),
     (lambda: update(FA, NET, X, TEACHER, realisation="tensor.spiking", timing=replace(SHORT, codings={"error": "baseline"})),
      "'baseline'; tensor.spiking sends signed signals by opponent pairs only"),
+    (lambda: run_on(FA, {"rate": "baseline"}, plasticity="events", run=False), "coded as 'baseline', which is more than spikes that are added up"),
+    (lambda: run_on(FA, {"rate": "graded"}, plasticity=stdp.pair(), run=False), "spikes of rate, which is graded here"),
     (lambda: transfer_curve("opponent", (0.5, 0.5)), "give two or more, each larger"),
 ])
 def test_a_wrong_coding_is_answered_with_the_right_ones(call, sentence):
     with pytest.raises(InputError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("coding", ["baseline", "two_phase"])
+def test_a_stream_goes_on_with_what_it_knows_of_the_base_rate(coding):
+    """Oracle: one presentation of the second sample alone, in tensor.rate. Currents rest in between, running means stay: they
+    moved by T/tau, which a long tau makes small. A segment may hold fewer samples than there is time for."""
+    timing = Timing(settle=240, window=120, tau=12e-3, codings={"rate": "graded", "error": coding}, baseline=Baseline(tau=1e4))
+    program, weights, given = prepare(FA, NET, X, TEACHER)
+    online = Online(program, weights, timing, samples=2, resets=True)
+    ends = []
+    for k in (0, 1):
+        online.run({name: value[k : k + 1] for name, value in given.items()}, rates=float(k))
+        ends.append(dict(online.weights))
+    exact = update(FA, NET, X[1:], TEACHER[1:]).changes
+    for name in ("W_1_0", "W_2_1"):
+        assert np.array_equal(ends[0][name], weights[name])
+        assert near(ends[1][name] - weights[name], exact[name]) < 4 / (U * 120 * DT * 0.3)

@@ -21,6 +21,7 @@ from math import log
 from neurolearn.circuit import coding
 from neurolearn.circuit.plan import GroupPlan, Regular, SynapsesPlan
 from neurolearn.circuit.text import brian_text
+from neurolearn.draws import Code
 from neurolearn.equations import Expr, show
 from neurolearn.errors import InputError
 from neurolearn.program import Plastic
@@ -249,6 +250,8 @@ def form(circuit, synapses: SynapsesPlan, plastic: Plastic) -> None:
     if plastic.phase != phases[0]:
         return  # it was all said in the first
     when = " + ".join(f"during_{phase}_post" for phase in phases)
+    if any(code.signal == "rate" and code.kind == "graded" for code in circuit.codes):
+        raise InputError(f"{way.name} hears the spikes of rate, which is graded here and has none; take another coding.")
     gate, opening = _gate(synapses, "open_phases", f"window_open_post*({when})")
     for trace in way.traces:
         _rest(circuit, opening, trace)

@@ -54,7 +54,8 @@ class SpikingCircuit(Skeleton):
         held = super()._schedule()
         if self.two_phase:
             free = [n * self.ticks_per_phase for n in range(len(self.program.phases))]
-            held["nudged"] = f"1 - ({' + '.join(f'int(tick == {tick})' for tick in free)})"
+            there = "present*" if self.stream else ""  # nothing is counted that no window will read
+            held["nudged"] = f"1 - {there}({' + '.join(f'int(tick == {tick})' for tick in free)})"
         return held
 
     def _units(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from neurolearn.circuit.biology import Biology
 from neurolearn.errors import InputError
 from neurolearn.network import mlp
 from neurolearn.rule import Rule
@@ -51,8 +52,12 @@ class Transfer:
 
     @property
     def dead_zone(self) -> float:
-        """Hz: the largest |value| times ``unit_rate`` of which less than a tenth arrives; 0 where every value arrives."""
+        """Hz: the largest |value| times ``unit_rate`` of which less than a tenth arrives; 0 where every value arrives.
+
+        A value that is smaller than the noise of a window says nothing and is not asked.
+        """
         lost = np.abs(self.decoded - self.offset) < SILENT * np.abs(self.values)
+        lost &= self.spread < np.abs(self.values)
         return float(np.abs(self.values[lost]).max(initial=0.0) * self.unit_rate)
 
     @property
@@ -62,8 +67,9 @@ class Transfer:
 
     @property
     def latency(self) -> float:
-        """Seconds from the start until nine tenths of the gain have come through; nan if they never do."""
-        there = np.flatnonzero(self.response >= ARRIVED * self.gain)
+        """Seconds from the start until nine tenths of what the large values are decoded as have come through; nan if never."""
+        large = _large(self.values)
+        there = np.flatnonzero(self.response >= ARRIVED * np.mean(self.decoded[large] / self.values[large]))
         return float((there[0] + 1) * self.dt) if len(there) else float("nan")
 
     @property
@@ -73,17 +79,24 @@ class Transfer:
 
 
 def transfer_curve(
-    coding: str, values: Sequence[float] = VALUES, *, timing: Timing = TIMING, draws: int = 32, target: str = "numpy"
+    coding: str,
+    values: Sequence[float] = VALUES,
+    *,
+    timing: Timing = TIMING,
+    draws: int = 32,
+    biology: Biology | None = None,
+    target: str = "numpy",
 ) -> Transfer:
     """Measure a coding of ``neurolearn.timing.CODINGS`` in a spiking circuit of two layers and one synapse.
 
-    values: increasing constant signals. timing: of the circuit; its ``codings`` are replaced. draws: of initial
-    potentials. Raises InputError for values that do not increase, SaturationError for values that its cells cannot send.
+    values: increasing constant signals. timing: of the circuit; its ``codings`` are replaced. draws: of initial potentials.
+    biology: such as ``Biology(irregularity=1)``, for cells that fire like Poisson ones. Raises InputError for values that do
+    not increase, SaturationError for values that its cells cannot send.
     """
     values = np.asarray(values, float)
     if len(values) < 2 or not (np.diff(values) > 0).all():
         raise InputError(f"values are {values.tolist()}; give two or more, each larger than the one before.")
-    circuit = _circuit(replace(timing, codings={"rate": coding}), np.tile(values, draws)[:, None], target)
+    circuit = _circuit(replace(timing, codings={"rate": coding}), np.tile(values, draws)[:, None], biology, target)
     course = _record(circuit)
     circuit.run_to_last_step()
     sender, receiver = circuit.objects["layer0"], circuit.objects["layer1"]
@@ -97,7 +110,7 @@ def transfer_curve(
     circuit.run()
     steps = round(seconds / timing.dt)
     by_value = np.asarray(course.rate)[:, 1 : steps + 1].reshape(draws, len(values), -1).mean(0)
-    large = np.abs(values) >= np.abs(values).max() / 2
+    large = _large(values)
     return Transfer(
         coding,
         values,
@@ -111,13 +124,18 @@ def transfer_curve(
     )
 
 
-def _circuit(timing: Timing, x: np.ndarray, target: str):
+def _large(values: np.ndarray) -> np.ndarray:
+    return np.abs(values) >= np.abs(values).max() / 2
+
+
+def _circuit(timing: Timing, x: np.ndarray, biology: Biology | None, target: str):
     """One unit that sends its data, one that hears it through a weight of 1; a copy for every value and draw."""
     from neurolearn.circuit import build
 
     rule = Rule(name="transfer", hidden="", output="", plasticity={"W": "rate_post*rate_pre"})
     weights = {"W_1_0": np.ones((1, 1))}
-    return build(rule, mlp([1, 1], "linear"), x, np.zeros_like(x), weights, timing=timing, target=target)
+    options = {"timing": timing, "biology": biology, "target": target}
+    return build(rule, mlp([1, 1], "linear"), x, np.zeros_like(x), weights, **options)
 
 
 def _record(circuit):
