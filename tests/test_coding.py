@@ -257,8 +257,10 @@ def test_one_cell_that_is_asked_for_too_much_is_named():
     (lambda: run_on(FA, {"error": "two_phase"}, Timing(settle=100, window=100)), "must be two windows .100. or more"),
     (lambda: update(FA, NET, X, TEACHER, realisation="tensor.spiking", timing=replace(SHORT, codings={"error": "baseline"})),
      "'baseline'; tensor.spiking sends signed signals by opponent pairs only"),
-    (lambda: run_on(FA, {"rate": "baseline"}, plasticity="events", run=False), "coded as 'baseline', which is more than spikes that are added up"),
+    (lambda: run_on(FA, {"rate": "baseline"}, plasticity="events", run=False), "more than spikes that are added up"),
     (lambda: run_on(FA, {"rate": "graded"}, plasticity=stdp.pair(), run=False), "spikes of rate, which is graded here"),
+    (lambda: run_on(FA, {"error": "baseline"}, biology=Biology(dale=True), run=False), "dale is of pairs"),
+    (lambda: run_on(FA, {"error": "graded"}, biology=Biology(dale=True), run=False), "dale is of pairs"),
     (lambda: transfer_curve("opponent", (0.5, 0.5)), "give two or more, each larger"),
 ])
 def test_a_wrong_coding_is_answered_with_the_right_ones(call, sentence):

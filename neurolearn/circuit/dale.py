@@ -32,6 +32,10 @@ def split(plan: CircuitPlan, program: Program, kind: str) -> Program:
     """
     if kind != "spiking" or plan.timed:
         raise InputError("dale is of spiking circuits that are given one presentation; build them without it.")
+    if any(name.startswith("base_rate_") for name in plan.namespace) or any(
+        "(summed)" in line for s in plan.synapses if s.w is not None for line in s.model
+    ):
+        raise InputError("dale is of pairs; take coding 'opponent' or 'rectified_pair' for every signal.")
     groups = {group.name: group for group in plan.groups}
     pieces: list[SynapsesPlan] = []
     sources: dict[str, str] = {}  # new synapses -> the weight that they are part of

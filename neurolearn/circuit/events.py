@@ -21,7 +21,6 @@ from math import log
 from neurolearn.circuit import coding
 from neurolearn.circuit.plan import GroupPlan, Regular, SynapsesPlan
 from neurolearn.circuit.text import brian_text
-from neurolearn.draws import Code
 from neurolearn.equations import Expr, show
 from neurolearn.errors import InputError
 from neurolearn.program import Plastic
