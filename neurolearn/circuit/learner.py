@@ -31,8 +31,8 @@ class Activity:
 
     def __str__(self) -> str:
         if not self.spikes:
-            return f"{self.seconds:.3g} s"
-        return f"{self.seconds:.3g} s, mean {self.mean_hz:.0f} Hz, max {self.max_hz:.0f} Hz, {self.spikes} spikes"
+            return f"{self.seconds:.4g} s"
+        return f"{self.seconds:.4g} s, mean {self.mean_hz:.0f} Hz, max {self.max_hz:.0f} Hz, {self.spikes} spikes"
 
 
 class Learner:
