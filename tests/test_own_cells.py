@@ -152,7 +152,7 @@ def test_the_cells_of_the_circuit_are_the_users_own(name, placement, curves):
     Without input the potential is the bias. (Seen to fail with a refractory period longer by one step.)
     """
     cell, dt = CELLS[name], STEP
-    steps = 800
+    steps = 500
     timing = Timing(dt=float(dt), settle=steps // 2, window=steps // 2, seed=3)
     net = mlp(NET, curves[name])
     bias = np.array([0.3, 1.0, 2.0, 4.0])
@@ -167,7 +167,7 @@ def test_the_cells_of_the_circuit_are_the_users_own(name, placement, curves):
     b2.Network(group, monitor).run(steps * dt, namespace={})
     native = np.zeros_like(train)
     native[np.round(np.asarray(monitor.t_) / float(dt)).astype(int), np.asarray(monitor.i)] = 1
-    assert native.sum() > 30
+    assert native.sum() > 20
     assert np.array_equal(train, native)
 
 
@@ -193,10 +193,9 @@ def test_spikes_of_ones_own_cells_come_to_the_settled_algebra(curves):
     assert geometric_mean(long) <= geometric_mean(short) / 2
 
 
-@pytest.mark.parametrize("name", ["adex", "conductances"])
-def test_cells_with_units(name, curves):
-    """Oracle: as above; measured 1.2 % and 0.9 %. 30 spikes of 2 cells in the window: 3 %."""
-    assert max(error(name, curves, 2000, "unit").values()) <= 0.03
+def test_an_adaptive_cell_with_units_comes_to_it_too(curves):
+    """Oracle: as above; measured 1.2 %. 30 spikes of 2 cells in the window: 3 %."""
+    assert max(error("adex", curves, 2000, "unit").values()) <= 0.03
 
 
 def geometric_mean(errors: dict[str, float]) -> float:
@@ -209,6 +208,20 @@ def test_the_printed_circuit_holds_the_users_text_and_constants(curves):
         assert text in built.source
     assert "neurolearn" not in built.source
     assert not [name for name in built.objects["layer1_rate"].variables if name in ("v", "w", "I")]
+
+
+def test_in_a_stream_of_samples_a_cell_goes_on_as_it_is(curves):
+    """Where every sample starts from rest, currents are put to 0; 0 mV is no rest of a cell."""
+    net, timing = mlp(NET, curves["adex"]), Timing(dt=float(STEP), settle=40, window=40)
+    learner = circuit.Learner(FA, net, timing=timing, weights={"b_1": np.full(4, 2.0)}, samples=2, target="numpy", resets=True)
+    code = next(r.code for r in learner.circuit.plan.groups[1].regular if r.order == 3)
+    cleared = {line.split()[0] for line in code if line.endswith("*= 1 - first")}
+    assert "mean_error" in cleared and not [name for name in cleared if name.endswith("_of_rate")]
+    before = learner.weights["W_1_0"].copy()
+    learner.learn(X, TEACHER, 0.05)
+    v = learner.circuit.state["layer1.v_of_rate"]
+    assert v.min() >= -0.1 and v.max() <= -0.03  # volts
+    assert np.abs(learner.weights["W_1_0"] - before).max() > 0
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

@@ -66,6 +66,12 @@ def constants(cell: Cell, signal: str) -> dict[str, tuple[float, str]]:
     return {rename[name]: si(value) for name, value in cell.namespace.items()}
 
 
+def state(cell: Cell, signal: str) -> set[str]:
+    """What of the cell goes on from sample to sample, even where signals start from rest: 0 need not be its rest."""
+    rename = names(cell, signal)
+    return {rename[name] for name in cell.equations.diff_eq_names} | {f"since_lastspike_of_{signal}"}
+
+
 def names(cell: Cell, signal: str) -> Mapping[str, str]:
     """What the cell's names are in the circuit."""
     variables = [*cell.equations.names, cell.drive, "not_refractory"]

@@ -132,7 +132,7 @@ def _standalone(folder):
                 arguments[timed[key]] = given[key]
             else:
                 thing, name = views[key]
-                arguments[getattr(thing, name)] = given[key]
+                arguments[getattr(thing, name)] = brian2.Quantity(given[key], dim=thing.variables[name].dim)
         device.run(results_directory=order["results"], with_output=False, run_args=arguments)
         np.savez(folder / order["found"], **{f"state:{k}": v for k, v in read(objects).items()},
                  **{f"monitor:{k}": v for k, v in recorded(objects, duration).items()})
