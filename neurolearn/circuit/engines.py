@@ -44,6 +44,7 @@ class Standalone:
     def __init__(self, source: str, arrays: dict, cache: str | Path | None = None):
         if not (shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")):
             raise InputError("target is 'standalone' but there is no C++ compiler (g++); install one, or take numpy.")
+        self._lock: int | None
         self.folder, self._lock = _folder(source, cache)
         (self.folder / "circuit.py").write_text(source)
         np.savez(self.folder / "arrays.npz", **arrays)
@@ -87,17 +88,21 @@ class Standalone:
 
     def close(self) -> None:
         """End the process and give the folder back."""
+        if self._lock is None:
+            return
+        lock, self._lock = self._lock, None
         if self._process.poll() is None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
             self._process.wait(timeout=60)
         self._process.stdout.close()
         self._log.close()
-        os.close(self._lock)
+        os.close(lock)
 
     def __del__(self):
-        with contextlib.suppress(Exception):
-            self.close()
+        if getattr(self, "_lock", None) is not None:
+            with contextlib.suppress(Exception):
+                self.close()
 
 
 def _folder(source: str, cache: str | Path | None) -> tuple[Path, int]:
