@@ -79,7 +79,7 @@ HELP = {
                    "--weights", "--no-train", "--out", "--device", "--json", "neurolearn-out", *REALISATIONS,
                    *data.NAMES],
     ("train",): ["--realisation", "--data", "--sizes", "--samples", "--rate", "--plastic", "--no-controls", "--placement",
-                 "--target", "--seed", "--config", "--set", "--checkpoint-every", "--out", "--resume", "--json"],
+                 "--target", "--seed", "--config", "--set", "--guard", "--checkpoint-every", "--out", "--resume", "--json"],
     ("verify",): ["--rules", "--full", "--sabotage", "--all", "--json"],
 }
 

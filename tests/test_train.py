@@ -68,6 +68,18 @@ def test_measuring_leaves_no_trace(training):
     assert "valid_accuracy" in rows[0] and "valid_accuracy" not in unmeasured[0]
 
 
+def test_a_silent_layer_is_named_while_it_trains():
+    """Oracle: without weights into the first layer, nothing above the input ever fires."""
+    from neurolearn.circuit.guards import Guards
+    from neurolearn.errors import SimulationError
+
+    spiking = {"realisation": "circuit.spiking", "bias": 0.0, "weight_scale": 1e-9,
+               "timing": {"settle": 40, "window": 40}, "samples": 2, "segment": 2}  # fmt: skip
+    made = online.OnlineTraining(RunConfig(**{**BASE, **spiking}), guards=Guards(silence="raise"))
+    with pytest.raises(SimulationError, match="layer1"):
+        made.step(0, made.begin())
+
+
 def test_wilson_against_the_roots_that_define_it():
     r"""Oracle: $p$ with $(\hat p - p)^2 = z^2 p (1 - p) / n$, by polynomial roots."""
     for hits, count in ((0, 10), (7, 10), (355, 360)):
@@ -125,6 +137,8 @@ def test_the_command_trains_shows_its_control_and_goes_on(tmp_path):
     (["feedback_alignment", "--rate", "-1"], "--rate is '-1'; give a positive number"),
     (["feedback_alignment", "--set", "foo=1"], "no setting 'foo'"),
     (["feedback_alignment", "--set", "foo"], "--set is 'foo'; give NAME=VALUE"),
+    (["feedback_alignment", "--guard", "sound=warn"], "--guard is 'sound'; choose from nan, saturation"),
+    (["feedback_alignment", "--guard", "silence=maybe"], "silence is 'maybe'; choose one of raise, warn, ignore"),
     (["feedback_alignment", "--data", "mnist"], "--sizes is needed for mnist"),
     (["--resume", "nowhere"], "holds no run"),
     ([], "which rule?"),

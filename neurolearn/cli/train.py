@@ -50,6 +50,9 @@ def train(
     settings: Annotated[list[str] | None, typer.Option(
         "--set", metavar="NAME=VALUE", show_default=False,
         help="Any other setting, such as timing.tau=0.03 or segment=200; may be repeated.")] = None,
+    guard: Annotated[list[str] | None, typer.Option(
+        "--guard", metavar="NAME=POLICY", show_default=False,
+        help="What to do when a guard finds something: raise, warn or ignore; such as saturation=warn or silence=raise.")] = None,
     every: Annotated[str, typer.Option(
         "--checkpoint-every", metavar="N", help="Segments between checkpoints.")] = "1",
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run; made if need be.")] = Path("neurolearn-run"),
@@ -84,8 +87,9 @@ def train(
         run = _config(rule, given, config, settings or [])
     folder = inputs.folder_of("--out", out)
     one_thread()
+    guards = _guards(guard or [])
     with progress() as report:
-        result = _runs(run, folder, controls and run.plastic == "all", number, report)
+        result = _runs(run, folder, controls and run.plastic == "all", number, guards, report)
     _show(output, result, folder)
     output.json(result)
 
@@ -137,13 +141,25 @@ def _config(rule: str | None, given: dict[str, str | None], config: Path | None,
     return RunConfig(**found)
 
 
+def _guards(texts: list[str]):
+    """Guards from NAME=POLICY."""
+    from neurolearn.circuit.findings import ERRORS, Guards
+
+    policies = {}
+    for text in texts:
+        name, _, policy = text.partition("=")
+        inputs.one_of("--guard", name, tuple(ERRORS))
+        policies[name] = policy
+    return Guards(**policies)
+
+
 def _fastest() -> str:
     import shutil
 
     return "standalone" if any(map(shutil.which, ("g++", "clang++"))) else "numpy"
 
 
-def _runs(run, out: Path, controls: bool, every: int, report) -> dict:
+def _runs(run, out: Path, controls: bool, every: int, guards, report) -> dict:
     """The run and its controls, each in a folder of its own."""
     from neurolearn.runs.folder import RunFolder
     from neurolearn.training import online
@@ -161,7 +177,7 @@ def _runs(run, out: Path, controls: bool, every: int, report) -> dict:
             shown = [f"{k.split('_')[0]} {row[k]:.3f}" for k in SHOWN if k in row]
             report(name, f"sample {row['samples']}/{run.samples}, {', '.join(shown[:1])}", row["samples"] / run.samples)
 
-        with closing(online.OnlineTraining(one, rule)) as training, RunFolder(place, one, rule) as folder:
+        with closing(online.OnlineTraining(one, rule, guards)) as training, RunFolder(place, one, rule) as folder:
             results[name] = online.run(training, folder, every=every, report=on_row)
             rows[name] = folder.metrics()
     if controls:

@@ -49,11 +49,17 @@ class Stream:
 
 
 class OnlineTraining:
-    """One run of a circuit. config: all of it; rule: a Rule, where the config names a file."""
+    """One run of a circuit. config: all of it; rule: a Rule, where the config names a file.
 
-    def __init__(self, config: RunConfig, rule: Rule | None = None, recorders=()):
+    guards: what is asked of the circuit before it runs and after every segment (``circuit.Guards``); None asks what
+    ``Guards()`` does. They change nothing in the run, so they are no part of its config.
+    """
+
+    def __init__(self, config: RunConfig, rule: Rule | None = None, guards=None):
         from neurolearn import rules
+        from neurolearn.circuit import foreseen
         from neurolearn.circuit.biology import Biology
+        from neurolearn.circuit.guards import Guards
         from neurolearn.circuit.online import Online
 
         if config.realisation not in KINDS:
@@ -66,10 +72,11 @@ class OnlineTraining:
         self.network = network_of(config, self.dataset)
         self.stream = Stream(config, self.dataset)
         first = self.dataset.x_train[:1], self.dataset.y_train[:1]
-        self.program, weights, _ = prepare(self.rule, self.network, *first, seed=config.seed, bias=config.bias)
+        self.program, weights, given = prepare(self.rule, self.network, *first, seed=config.seed, bias=config.bias)
         scaled = {n: config.weight_scale * w if n.startswith("W_") else w for n, w in weights.items()}
         self.start = ties.complete(self.program, scaled)
-        timing = config.timing.timing(config.seed)
+        timing, self.guards = config.timing.timing(config.seed), guards or Guards()
+        self.guards.judge(foreseen.faults(self.program, self.start, given, timing, KINDS[config.realisation]))
         biology = Biology(delays=dict(config.delays)) if config.delays else None
         self.circuit = Online(self.program, self.start, timing, KINDS[config.realisation], placement=config.placement,
                               samples=config.segment, resets=config.resets, target=config.target, biology=biology)  # fmt: skip
@@ -87,6 +94,8 @@ class OnlineTraining:
         falling = 1 - span.start / self.config.samples
         given, teachers = self.stream.given(self.program, span)
         segment = self.circuit.run(given, self.rates(falling))
+        if segment.hz:
+            self._guard()
         after = _pack(self.circuit.weights, self.circuit.state)
         row = {"segment": number + 1, "samples": span.stop, **scored("train", segment.outputs, teachers, self.dataset)}
         row["seconds_simulated"] = segment.seconds
@@ -131,6 +140,11 @@ class OnlineTraining:
         for first in range(0, len(x), size):
             some = np.arange(first, min(first + size, len(x)))
             yield streams.given(self.program, x[some], y[some], self.config.seed, 0, indices=some)
+
+    def _guard(self) -> None:
+        from neurolearn.circuit import guards
+
+        guards.segment(self.circuit, self.guards)
 
     def close(self) -> None:
         """Give the simulator back."""
