@@ -36,12 +36,12 @@ MONITORS = (
 )
 
 
-def learner(monitors=(), target="numpy", kind="spiking", samples=3):
+def learner(monitors=(), target="numpy", kind="spiking", samples=3, cache=None):
     """A circuit of segments of ``samples`` samples, and six samples for it."""
     network, rng = mlp([2, 3, 2, 2], "tanh"), np.random.default_rng(0)
     x, teacher = rng.normal(size=(6, 2)), rng.normal(size=(6, 2))
     program, weights, _ = prepare(rules.get("feedback_alignment"), network, x[:1], teacher[:1])
-    circuit = Online(program, weights, TIMING, kind, samples=samples, monitors=monitors, target=target)
+    circuit = Online(program, weights, TIMING, kind, samples=samples, monitors=monitors, target=target, cache=cache)
 
     def given(first: int, last: int):
         some = np.arange(first, last)
@@ -162,10 +162,11 @@ def test_population_rates_are_spikes_counted_in_bins(both):
 
 
 @pytest.mark.slow  # two compilers
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
 @pytest.mark.parametrize("target", ["cython", "standalone"])
 def test_every_target_records_the_same(both, tmp_path, target):
-    watched, given = learner(MONITORS, target)
+    watched, given = learner(MONITORS, target, cache=tmp_path)
     recorder = recording.Recorder(tmp_path / "run.h5", watched)
     for first in (0, 3):
         recorder.append(watched.run(given(first, first + 3), 0.3))
@@ -287,6 +288,8 @@ def test_a_damaged_or_missing_part_is_named(tmp_path):
     second.unlink()
     with pytest.raises(RunError, match=r"run\.1\.h5, a part of the recording run\.h5, is missing"):
         recording.Recorder(tmp_path / "run.h5")
+    with pytest.raises(InputError, match="without a number before it"):
+        recording.Recorder(second)
     with pytest.raises(InputError, match="there is no recording"):
         playback.Recording(tmp_path / "none.h5")
 

@@ -42,15 +42,16 @@ class Recorder:
     def __init__(self, path: str | Path, online=None, *, resume: float | None = None, part: float = 16e6):
         online = getattr(online, "circuit", online)
         self.path, self.part, self._tracks = Path(path), part, list(online.tracks) if online else []
-        if self.path.suffix != ".h5":
-            raise InputError(f"the recording is to be {self.path.name!r}; give it a name that ends in .h5.")
+        if self.path.suffix != ".h5" or re.search(r"\.\d+\.h5$", self.path.name):
+            raise InputError(
+                f"the recording is to be {self.path.name!r}; give it a name that ends in .h5, without a number before it."
+            )
         if online and not self._tracks:
             raise InputError(
                 "the circuit has no recorders; build it with Online(..., monitors=[SpikeMonitor(...), ...])."
             )
-        for left in self.path.parent.glob(f"{self.path.stem}*.h5{PARTIAL}"):
-            if re.fullmatch(rf"{re.escape(self.path.stem)}(\.\d+)?\.h5", left.name.removesuffix(PARTIAL)):
-                left.unlink()
+        for left in _named(self.path, PARTIAL).values():  # of a process that was killed
+            left.unlink()
         found = parts(self.path)
         if online and resume is None and found:
             raise InputError(
@@ -104,10 +105,7 @@ class Recorder:
 
 def parts(path: Path) -> list[Path]:
     """The files of a recording, in order. Raises RunError if one between others is missing."""
-    numbers = {0: path} if path.exists() else {}
-    for other in path.parent.glob(f"{path.stem}.*.h5"):
-        if match := re.fullmatch(rf"{re.escape(path.stem)}\.(\d+)\.h5", other.name):
-            numbers[int(match[1])] = other
+    numbers = _named(path)
     for n in range(max(numbers, default=-1)):
         if n not in numbers:
             raise RunError(f"{_part(path, n).name}, a part of the recording {path.name}, is missing; put it back.")
@@ -147,6 +145,13 @@ def _head(online) -> dict:
 
 def _part(path: Path, number: int) -> Path:
     return path if number == 0 else path.with_name(f"{path.stem}.{number}.h5")
+
+
+def _named(path: Path, end: str = "") -> dict[int, Path]:
+    """{number: file} of the parts that there are, or of those that end in ``end`` besides."""
+    name = re.compile(rf"{re.escape(path.stem)}(?:\.(\d+))?\.h5{re.escape(end)}")
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    return {int(match[1] or 0): other for other in there if (match := name.fullmatch(other.name))}
 
 
 def _table(path: Path) -> np.ndarray:
