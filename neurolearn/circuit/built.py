@@ -33,6 +33,7 @@ class Circuit:
     source: str = field(repr=False)
     guards: Guards = NUMBERS
     findings: list[Finding] = field(default_factory=list, repr=False)
+    target: str = "numpy"
 
     def run(self, **options) -> None:
         """Simulate one presentation, all phases. options: of Brian2's ``Network.run``, such as ``report="text"``.
@@ -40,12 +41,14 @@ class Circuit:
         Raises SimulationError if a signal is not finite, SaturationError if one is larger than its cells can send, and what
         else ``guards`` say; ``findings`` are those that were not raised.
         """
+        self._aim()
         self.findings = run(self, self.guards, **options)
 
     def run_to_last_step(self) -> dict[str, np.ndarray]:
         """Simulate until just before the last read; {signal_cell: potential of the ON cells} there. ``run`` ends it."""
         from brian2 import second
 
+        self._aim()
         whole = self.plan.period * self.plan.ticks
         self.network.run(whole * second, namespace={})
         self.duration = self.duration - whole * second
@@ -55,6 +58,12 @@ class Circuit:
             for name in g.values
             if name.startswith("v_") and name.endswith("_on")
         }
+
+    def _aim(self) -> None:
+        """Brian2 makes its code when a run begins, for the target that is set then, whichever circuit was built last."""
+        from brian2 import prefs
+
+        prefs.codegen.target = self.target
 
     def record_spikes(self) -> None:
         """Add a monitor to every train of spikes; call it before ``run``."""
@@ -151,7 +160,7 @@ class Circuit:
 def execute(program: Program, plan: CircuitPlan, target: str = "numpy") -> Circuit:
     """Brian2 objects of a plan. target: numpy (no compiler needed) or cython."""
     try:
-        return Circuit(program, plan, *objects(plan, target))
+        return Circuit(program, plan, *objects(plan, target), target=target)
     except InputError:
         raise
     except Exception as error:

@@ -62,6 +62,7 @@ class Runtime:
 
     def __init__(self, space, arrays, target):
         self.objects, self.network, self.duration = space["build"](arrays, target)
+        self.target = target
         self.views, self.timed = state_names(self.objects), timed_arrays(self.objects)
         self.settled, self.first = False, read(self.objects)
 
@@ -71,6 +72,9 @@ class Runtime:
 
     def run(self, state, timed):
         """One segment from t = 0 with this state and these inputs; (state, recordings) afterwards."""
+        from brian2 import prefs
+
+        prefs.codegen.target = self.target  # Brian2 makes its code when a run begins
         self.network.t_ = 0.0
         for key, value in state.items():
             thing, name = self.views[key]
