@@ -52,6 +52,7 @@ class Standalone:
         self._process = subprocess.Popen(
             [sys.executable, worker.__file__, str(self.folder)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+            pass_fds=(self._lock,),  # whoever dies first, the folder is taken until its last user has gone
         )  # fmt: skip
         self._answer()
 

@@ -120,7 +120,7 @@ class Online:
         outputs = recordings.pop(f"{OUTPUTS}.{self.output[1]}")[self._reads(count)] if self.output else np.zeros((count, 0))
         recordings.pop(f"{OUTPUTS}.t", None)
         seconds = count * self.seconds_per_sample
-        hz = self._hz(before, seconds)
+        hz = self._hz(before, self.samples * self.seconds_per_sample)  # a short segment takes as long as a whole one
         every = np.concatenate([*hz.values()]) if hz else np.array([np.nan])
         rates_of = {name: (float(v.mean()), float(v.max())) for name, v in hz.items()}
         return Segment(outputs, seconds, float(every.mean()), float(every.max()), rates_of, recordings)

@@ -42,8 +42,8 @@ def read(objects):
     return {key: np.array(thing.variables[name].get_value(), float) for key, (thing, name) in state_names(objects).items()}
 
 
-def recorded(objects, end):
-    """{monitor.variable: array} of all monitors, copied; times are cut where the last sample ended."""
+def recorded(objects):
+    """{monitor.variable: array} of all monitors, copied."""
     found = {}
     for name, thing in objects.items():
         kind = type(thing).__name__
@@ -93,7 +93,7 @@ class Runtime:
             gc.freeze()
             self.settled = True
         self._empty()
-        return read(self.objects), recorded(self.objects, self.duration)
+        return read(self.objects), recorded(self.objects)
 
     def _empty(self):
         """Raises RuntimeError if a spike is still on its way: the end of a segment was not quiet."""
@@ -139,7 +139,7 @@ def _standalone(folder):
                 arguments[getattr(thing, name)] = brian2.Quantity(given[key], dim=thing.variables[name].dim)
         device.run(results_directory=order["results"], with_output=False, run_args=arguments)
         np.savez(folder / order["found"], **{f"state:{k}": v for k, v in read(objects).items()},
-                 **{f"monitor:{k}": v for k, v in recorded(objects, duration).items()})
+                 **{f"monitor:{k}": v for k, v in recorded(objects).items()})
         for name in device.run_args_arrays:  # else every segment would leave its inputs behind
             for path in (folder / "build" / "static_arrays").glob(f"{name}*"):
                 path.unlink()
