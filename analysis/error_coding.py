@@ -71,10 +71,11 @@ def main() -> int:
     options = arguments()
     torch.set_num_threads(1)
     output = Output(options.json)
-    windows, draws, repeats = (WINDOWS[:2], 16, 3) if options.smoke else (WINDOWS, DRAWS, REPEATS)
+    draws, repeats, times = (8, 3, TIMES[-1:]) if options.smoke else (DRAWS, REPEATS, TIMES)
+    windows = {kind: WINDOWS[0 if kind == "exact" else 1 : 2] if options.smoke else WINDOWS for kind in CELLS}
     transfers = {(kind, coding): transfer(coding, kind, draws) for kind in CELLS for coding in CODINGS}
-    slow = {tau: transfer("baseline", "exact", draws, tau) for tau in TIMES}
-    angles = [aligned(coding, kind, t, repeats) for kind in CELLS for coding in SPIKING for t in windows]
+    slow = {tau: transfer("baseline", "exact", draws, tau) for tau in times}
+    angles = [aligned(coding, kind, t, repeats) for kind in CELLS for coding in SPIKING for t in windows[kind]]
     tables(output, transfers, angles)
     output.json({"transfer": [row(kind, found) for (kind, _), found in transfers.items()],
                  "feedback_alignment": [asdict(found) for found in angles]})

@@ -98,7 +98,7 @@ class Online:
     @property
     def seconds_per_sample(self) -> float:
         """Simulated time of a sample, all phases."""
-        return self.ticks * self.plan.period
+        return self.ticks * round(self.plan.period / self.plan.dt) * self.plan.dt
 
     # -- running ---------------------------------------------------------------------------------------------------
 
