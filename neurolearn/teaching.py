@@ -102,6 +102,17 @@ def astray(learner: Learner, x, y, rates) -> tuple[float, dict, dict]:
     return compare.angle(moved, exact), moved, exact
 
 
+def smoke(learner: Learner, data: Dataset, rates, claim: float, path) -> int:
+    """The smallest run of a circuit: it and the algebra learn one segment; prints, draws, and 1 if they part by ``claim`` degrees."""
+    from neurolearn import panels
+
+    count = learner.circuit.samples
+    angle, moved, exact = astray(learner, data.x_train[:count], data.y_train[:count], rates)
+    print(f"{angle:.1f} degrees from tensor.rate after {count} samples")
+    print(f"figure: {panels.changes(path, moved, exact)}")
+    return 0 if angle < claim else 1
+
+
 def _blocks(learner: Learner, data: Dataset, rates, samples: int, block: int, watched: bool):
     """(error of each block, {weight of a hidden layer: degrees from its change to backprop})."""
     curve, angles, network = [], {}, learner.network

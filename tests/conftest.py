@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import importlib.util
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from neurolearn import rules
+from neurolearn import data, rules
 from neurolearn.network import Network, mlp
 from neurolearn.rule import Rule
 
@@ -48,6 +50,20 @@ TEACHER = np.eye(3)[[0, 2]]
 def near(u: np.ndarray, v: np.ndarray) -> float:
     """How far u is from v, relative to v."""
     return float(np.linalg.norm(np.subtract(u, v)) / np.linalg.norm(v))
+
+
+@pytest.fixture(scope="module")
+def few():
+    """A small part of yin-yang."""
+    return data.load("yin_yang", limit=200)
+
+
+@pytest.fixture(scope="module")
+def unsynchronised():
+    """Nothing here loses its power: what is written need not reach the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 def pytest_collection_finish(session) -> None:

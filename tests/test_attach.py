@@ -7,7 +7,7 @@ import re
 import brian2 as b2
 import numpy as np
 import pytest
-from test_circuits import back_doors
+from test_axons import back_doors
 
 from neurolearn import activations, circuit, rules
 from neurolearn.changes import update

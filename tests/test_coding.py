@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import NET, RULES, TEACHER, X, near, small
-from test_circuits import back_doors, broadcasts
+from test_axons import back_doors, broadcasts
 
 from neurolearn import circuit, stdp
 from neurolearn.changes import fit_rates, prepare, update

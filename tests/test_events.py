@@ -8,7 +8,7 @@ import brian2 as b2
 import numpy as np
 import pytest
 from conftest import NET, RULES, TEACHER, X, near
-from test_circuits import back_doors
+from test_axons import back_doors
 
 import neurolearn as nl
 from neurolearn import circuit, stdp

@@ -54,11 +54,7 @@ def main() -> int:
     rule, network = nl.rules.get("direct_feedback_alignment"), nl.mlp(SIZES)
     if options.smoke:
         learner = nl.circuit.Learner(rule, network, timing=SPIKES, samples=SMOKE_SAMPLES, target="numpy")
-        data = subspace.load(0, limit=SMOKE_SAMPLES)
-        angle, moved, exact = teaching.astray(learner, data.x_train, data.y_train, RATE)
-        print(f"{angle:.1f} degrees from tensor.rate after {SMOKE_SAMPLES} samples")
-        print(f"figure: {panels.changes(options.out, moved, exact)}")
-        return 0 if angle < SMOKE_CLAIM else 1
+        return teaching.smoke(learner, subspace.load(0, limit=SMOKE_SAMPLES), RATE, SMOKE_CLAIM, options.out)
 
     learner = nl.circuit.Learner(rule, network, timing=SPIKES, samples=BLOCK)
     taught = teaching.teach(learner, subspace.load, RATE, samples=SAMPLES, seeds=SEEDS, block=BLOCK)

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import neurolearn as nl
-from neurolearn import figures, panels
+from neurolearn import figures, panels, teaching
 from neurolearn.data import waves
 from neurolearn.tensor.online import follow
 
@@ -59,7 +59,9 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    return smoke(options.out) if options.smoke else full(options.out)
+    if options.smoke:
+        return teaching.smoke(circuit(samples=SMOKE_SAMPLES, target="numpy"), waves.load(0), RATE, SMOKE_CLAIM, options.out)
+    return full(options.out)
 
 
 def circuit(**options) -> nl.circuit.Learner:
@@ -127,25 +129,6 @@ def look(learner: nl.circuit.Learner):
     found.record_spikes()
     found.run()
     return found
-
-
-def smoke(path: Path) -> int:
-    """A few samples in NumPy: what the circuit changed points where the algebra, sample after sample, goes."""
-    data, learner = waves.load(0), circuit(samples=SMOKE_SAMPLES, target="numpy")
-    x, y, start = data.x_train[:SMOKE_SAMPLES], data.y_train[:SMOKE_SAMPLES], dict(learner.weights)
-    learner.learn(x, y, RATE)
-    after, _ = follow(learner.circuit.program, start, x, y, RATE)
-    moved, exact = ({k: w[k] - start[k] for k in start if k[0] == "W"} for w in (learner.weights, after))
-    angle = nl.compare.angle(moved, exact)
-    print(f"{angle:.1f} degrees from tensor.rate after {SMOKE_SAMPLES} samples")
-    with figures.style():
-        figure, axis = figures.new(1, 1, 4.0, 3.6)
-        for name in moved:
-            axis.plot(exact[name].ravel(), moved[name].ravel(), "o", ms=2, label=name)
-        axis.set(xlabel="change, tensor.rate", ylabel="in the circuit")
-        axis.legend()
-        print(f"figure: {figures.save(figure, path)}")
-    return 0 if angle < SMOKE_CLAIM else 1
 
 
 def draw(found, circuit, answers, path: Path) -> Path:

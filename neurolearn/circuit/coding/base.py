@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -37,7 +38,7 @@ class Sender:
         return f"1/({self.unit}*window)"
 
 
-class Coding:
+class Coding(ABC):
     r"""A signal s as spikes, at $U$ (``unit_rate``) spikes/s per unit of s.
 
     sides: the cells of a unit and the sign with which their spikes count. A receiving compartment is
@@ -47,9 +48,9 @@ class Coding:
 
     sides: ClassVar[Mapping[str, str]] = {"on": "+"}
 
+    @abstractmethod
     def send(self, group: GroupPlan, s: Sender) -> None:
         """Add the cells: potentials, events, and ``sent_<signal>``, which plasticity reads at its presynaptic end."""
-        raise NotImplementedError
 
     def needs(self, code: Code, timing: Timing) -> dict[str, tuple[float, str]]:
         """Constants of the sending cells beside the unit rate: name -> (value, unit)."""
