@@ -27,7 +27,7 @@ import neurolearn as nl
 from neurolearn import circuit, compare, figures
 from neurolearn.changes import fit_rates, prepare
 from neurolearn.circuit.biology import Biology
-from neurolearn.circuit.transfer import Transfer, transfer_curve
+from neurolearn.circuit.coding.transfer import Transfer, transfer_curve
 from neurolearn.cli.output import Output
 from neurolearn.edges import Setting
 from neurolearn.timing import CODINGS, ONE_CELL, Baseline, Timing

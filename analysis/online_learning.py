@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from neurolearn import figures
-from neurolearn.circuit.findings import Guards
+from neurolearn.circuit.guards.findings import Guards
 from neurolearn.runs import RunConfig, RunFolder
 from neurolearn.training import circuit_settings, online
 

@@ -23,7 +23,7 @@ import numpy as np
 
 import neurolearn as nl
 from neurolearn import figures, stdp, streams
-from neurolearn.circuit.pairing import pairing
+from neurolearn.circuit.plasticity.pairing import pairing
 
 DELAYS = np.arange(-80, 81, 4) * 1e-3
 SIDES = np.array([-10e-3, 10e-3])

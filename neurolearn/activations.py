@@ -28,7 +28,7 @@ class Activation:
     torch, torch_slope: Python expressions in ``{u}`` over torch. brian, brian_slope: expressions in ``{u}`` over the
     functions that Brian2 knows. kinked: the slope jumps somewhere (its sign needs a margin in spikes).
     membrane: of cells whose own f-I curve this is. torch_inverse, brian_inverse: $f^{-1}$ where there is one. cell: a
-    cell of the user's own with this curve, ``neurolearn.circuit.curve.Measured``.
+    cell of the user's own with this curve, ``neurolearn.circuit.own.curve.Measured``.
     """
 
     name: str

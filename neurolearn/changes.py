@@ -88,7 +88,7 @@ def update(
     x: (batch, inputs), teacher: (batch, outputs), held for the whole presentation. weights: {name: (to, from)}; what is
     missing is drawn from ``seed``. timing: default is what ``timescales`` finds. held: {signal: {layer: (batch, units)}}
     replaces these signals. placement: "unit" or "cells" (circuit.spiking). target: Brian2's. biology: of circuits, a
-    ``circuit.Biology``. plasticity: of circuit.spiking, how weights learn (``circuit.learning``). device, dtype: torch's.
+    ``circuit.Biology``. plasticity: of circuit.spiking, how weights learn (``circuit.plasticity.learning``). device, dtype: torch's.
     Raises InputError, SettlingError.
     """
     if realisation not in REALISATIONS:
@@ -99,7 +99,7 @@ def update(
     if plasticity != "window" and realisation != "circuit.spiking":
         raise InputError(f"plasticity is {plasticity!r}; {realisation} has 'window' only, circuit.spiking has more.")
     if plasticity != "window":
-        from neurolearn.circuit import learning
+        from neurolearn.circuit.plasticity import learning
 
         program = learning.spoken(program, learning.ways(program, plasticity))
     if realisation == "tensor.rate":

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from neurolearn.circuit.plan import CircuitPlan, GroupPlan, SynapsesPlan
-from neurolearn.circuit.recorders import PopulationRateMonitor, SpikeMonitor, StateMonitor, listen
-from neurolearn.circuit.recording import Recorder
+from neurolearn.circuit.recording.monitors import PopulationRateMonitor, SpikeMonitor, StateMonitor, listen
+from neurolearn.circuit.recording.recorder import Recorder
 
 DT, SAMPLE, SAMPLES, CELLS = 1e-3, 20, 3, 4
 MONITORS = (

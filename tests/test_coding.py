@@ -14,8 +14,8 @@ from neurolearn import circuit, stdp
 from neurolearn.changes import fit_rates, prepare, update
 from neurolearn.circuit.biology import Biology
 from neurolearn.circuit.built import execute
+from neurolearn.circuit.coding.transfer import transfer_curve
 from neurolearn.circuit.online import Online
-from neurolearn.circuit.transfer import transfer_curve
 from neurolearn.errors import InputError, SaturationError
 from neurolearn.network import mlp
 from neurolearn.rule import Rule

@@ -13,14 +13,14 @@ from conftest import RULES
 from typer.testing import CliRunner
 
 from neurolearn.circuit import Background, Biology, Learner, build, script
-from neurolearn.circuit.captions import LETTERS, edge_text, keys, weight_label
-from neurolearn.circuit.drawing import draw
-from neurolearn.circuit.layout import WIDTHS, layout
-from neurolearn.circuit.nordlie import UNITS, parameters
-from neurolearn.circuit.outline import planned
+from neurolearn.circuit.look.captions import LETTERS, edge_text, keys, weight_label
+from neurolearn.circuit.look.drawing import draw
+from neurolearn.circuit.look.layout import WIDTHS, layout
+from neurolearn.circuit.look.nordlie import UNITS, parameters
+from neurolearn.circuit.look.outline import planned
+from neurolearn.circuit.look.sketch import sketch
+from neurolearn.circuit.look.tables import Quantity, said
 from neurolearn.circuit.plan import Planned
-from neurolearn.circuit.sketch import sketch
-from neurolearn.circuit.tables import Quantity, said
 from neurolearn.cli import app
 from neurolearn.errors import InputError
 from neurolearn.network import Connection, Network, mlp

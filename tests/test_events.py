@@ -15,7 +15,7 @@ from neurolearn import circuit, stdp
 from neurolearn.activations import lif
 from neurolearn.changes import prepare
 from neurolearn.circuit.online import Online
-from neurolearn.circuit.pairing import pairing
+from neurolearn.circuit.plasticity.pairing import pairing
 from neurolearn.errors import InputError, RuleError
 from neurolearn.rule import Pathway, Phase, Rule, Uniform
 from neurolearn.timing import Timing

@@ -18,7 +18,7 @@ from conftest import RULES
 from neurolearn import circuit, streams
 from neurolearn.changes import prepare
 from neurolearn.circuit import CircuitWarning, Finding, Guards
-from neurolearn.circuit.findings import ERRORS
+from neurolearn.circuit.guards.findings import ERRORS
 from neurolearn.errors import InputError, NeurolearnError, SaturationError, SettlingError, SimulationError
 from neurolearn.network import mlp
 from neurolearn.timing import Timing
@@ -189,7 +189,7 @@ def test_every_guard_has_an_error_and_findings_are_sentences():
 
 
 def test_the_state_at_the_end_of_a_segment_is_asked_too():
-    from neurolearn.circuit import guards
+    from neurolearn.circuit.guards import seen
     from neurolearn.circuit.online import Online
 
     def segment(activation: str, **settings) -> dict[tuple, Finding]:
@@ -199,7 +199,7 @@ def test_the_state_at_the_end_of_a_segment_is_asked_too():
         online.run(given, 0.0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CircuitWarning)
-            found = guards.segment(online, Guards(**dict.fromkeys(ERRORS, "warn")))
+            found = seen.segment(online, Guards(**dict.fromkeys(ERRORS, "warn")))
         return {(f.guard, f.population, f.signal): f for f in found}
 
     assert segment("tanh") == {}

@@ -17,7 +17,8 @@ from test_biology import FA, SHORT, SMALL, build
 from neurolearn import circuit
 from neurolearn.activations import lif
 from neurolearn.changes import prepare
-from neurolearn.circuit import Background, Biology, heterogeneity, lehmer
+from neurolearn.circuit import Background, Biology
+from neurolearn.circuit.biology import heterogeneity, lehmer
 from neurolearn.circuit.built import Circuit
 from neurolearn.circuit.online import Online
 from neurolearn.errors import InputError

@@ -16,8 +16,8 @@ from neurolearn import activations, circuit, constants, observer, physiology, ru
 from neurolearn.activations import Activation
 from neurolearn.changes import default_timing, prepare, update
 from neurolearn.circuit import defaults
-from neurolearn.circuit.cell import Cell
-from neurolearn.circuit.curve import measured
+from neurolearn.circuit.own.cell import Cell
+from neurolearn.circuit.own.curve import measured
 from neurolearn.draws import start_potentials
 from neurolearn.errors import InputError
 from neurolearn.network import mlp

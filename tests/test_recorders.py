@@ -16,9 +16,10 @@ from recorded import CELLS, DT, SAMPLE, SAMPLES
 
 from neurolearn import rules, streams
 from neurolearn.changes import prepare
-from neurolearn.circuit import playback, recording
 from neurolearn.circuit.online import Online
-from neurolearn.circuit.recorders import PopulationRateMonitor, SpikeMonitor, StateMonitor, listen
+from neurolearn.circuit.recording import playback
+from neurolearn.circuit.recording.monitors import PopulationRateMonitor, SpikeMonitor, StateMonitor, listen
+from neurolearn.circuit.recording.recorder import COLUMNS, Recorder, reading
 from neurolearn.errors import InputError, RunError
 from neurolearn.network import mlp
 from neurolearn.timing import Timing
@@ -65,7 +66,7 @@ def both(tmp_path_factory):
     hand["W_2_1"] = Bare(things["W_2_1"], "w", record=True, clock=clock, when="end")
     network.add(*hand.values())
     path = tmp_path_factory.mktemp("recorded") / "run.h5"
-    recorder, raw, heard = recording.Recorder(path, watched), [], dict.fromkeys(hand, 0)
+    recorder, raw, heard = Recorder(path, watched), [], dict.fromkeys(hand, 0)
     for first in (0, 3):
         recorder.append(watched.run(given(first, first + 3), 0.3))
         bare.run(given(first, first + 3), 0.3)
@@ -168,7 +169,7 @@ def test_population_rates_are_spikes_counted_in_bins(both):
 @pytest.mark.parametrize("target", ["cython", "standalone"])
 def test_every_target_records_the_same(both, tmp_path, target):
     watched, given = learner(MONITORS, target, cache=tmp_path)
-    recorder = recording.Recorder(tmp_path / "run.h5", watched)
+    recorder = Recorder(tmp_path / "run.h5", watched)
     for first in (0, 3):
         recorder.append(watched.run(given(first, first + 3), 0.3))
     watched.close()
@@ -212,7 +213,7 @@ def test_a_recorder_of_what_is_not_there_is_refused(wrong, sentence):
 
 def written(path: Path, segments: int, part: float = 16e6, counts=None) -> playback.Recording:
     online = recorded.circuit()
-    recorder = recording.Recorder(path, online, part=part)
+    recorder = Recorder(path, online, part=part)
     for n in range(segments):
         recorder.append(recorded.segment(online, n, *([counts[n]] if counts else [])))
     return playback.Recording(path)
@@ -244,17 +245,17 @@ def test_a_resumed_recording_is_the_one_that_was_never_cut(tmp_path, part):
     written(tmp_path / "run.h5", 4, part)
     online, path = recorded.circuit(), tmp_path / "run.h5"
     with pytest.raises(InputError, match="holds a recording"):
-        recording.Recorder(path, online)
+        Recorder(path, online)
     with pytest.raises(InputError, match=r"ends at 0\.24 s"):
-        recording.Recorder(path, online, resume=0.3)
+        Recorder(path, online, resume=0.3)
     with pytest.raises(InputError, match="other recorders"):
-        recording.Recorder(path, recorded.circuit(recorded.MONITORS[:2]), resume=0.12)
-    recorder = recording.Recorder(path, online, resume=0.12 - 0.4 * DT)  # time by a slow clock, early by some of a step
+        Recorder(path, recorded.circuit(recorded.MONITORS[:2]), resume=0.12)
+    recorder = Recorder(path, online, resume=0.12 - 0.4 * DT)  # time by a slow clock, early by some of a step
     assert (recorder.samples, recorder.seconds) == (6, pytest.approx(0.12))
     for n in range(2, 5):
         recorder.append(recorded.segment(online, n))
     same(playback.Recording(path), whole)
-    recording.Recorder(path).cut(0.0)
+    Recorder(path).cut(0.0)
     assert not path.exists() and not list(tmp_path.glob("run*"))
 
 
@@ -274,7 +275,7 @@ def test_whatever_moment_it_is_killed_at_a_recording_is_whole(tmp_path, part):
     count = len(found.segments)
     same(found, written(tmp_path / "alive.h5", count, float(part)))
     online = recorded.circuit()
-    recorder = recording.Recorder(path, online, resume=found.seconds)
+    recorder = Recorder(path, online, resume=found.seconds)
     recorder.append(recorded.segment(online, count))
     assert not list(tmp_path.glob("*.partial")) and playback.Recording(path).samples == SAMPLES * (count + 1)
 
@@ -288,9 +289,9 @@ def test_a_damaged_or_missing_part_is_named(tmp_path):
         playback.Recording(tmp_path / "run.h5")
     second.unlink()
     with pytest.raises(RunError, match=r"run\.1\.h5, a part of the recording run\.h5, is missing"):
-        recording.Recorder(tmp_path / "run.h5")
+        Recorder(tmp_path / "run.h5")
     with pytest.raises(InputError, match="without a number before it"):
-        recording.Recorder(second)
+        Recorder(second)
     with pytest.raises(InputError, match="there is no recording"):
         playback.Recording(tmp_path / "none.h5")
 
@@ -299,9 +300,9 @@ def test_a_file_does_not_grow_by_what_it_rewrites(tmp_path):
     """Chunks that grow leave room that is used again: 30 segments take what they store twice over, beside the empty tables."""
     found = written(tmp_path / "run.h5", 30)
     stored = 0
-    with recording.reading(tmp_path / "run.h5") as file:
+    with reading(tmp_path / "run.h5") as file:
         for table in found.tables:
-            stored += sum(file[table][column].id.get_storage_size() for column in recording.COLUMNS[table.split("/")[0]])
+            stored += sum(file[table][column].id.get_storage_size() for column in COLUMNS[table.split("/")[0]])
     assert (tmp_path / "run.h5").stat().st_size < 2 * stored + 2**17
 
 
@@ -346,7 +347,7 @@ def test_figures_show_what_was_recorded(both):
 def test_samples_with_gaps_are_irregular_in_neo(tmp_path):
     pytest.importorskip("neo")
     online = recorded.circuit([replace(recorded.MONITORS[2], samples=range(0, 9, 4))])
-    recorder = recording.Recorder(tmp_path / "run.h5", online)
+    recorder = Recorder(tmp_path / "run.h5", online)
     for n in range(3):
         recorder.append(recorded.segment(online, n))
     found = playback.Recording(tmp_path / "run.h5")

@@ -70,7 +70,7 @@ def test_measuring_leaves_no_trace(training):
 
 def test_a_silent_layer_is_named_while_it_trains():
     """Oracle: without weights into the first layer, nothing above the input ever fires."""
-    from neurolearn.circuit.guards import Guards
+    from neurolearn.circuit.guards.seen import Guards
     from neurolearn.errors import SimulationError
 
     spiking = {"realisation": "circuit.spiking", "bias": 0.0, "weight_scale": 1e-9,

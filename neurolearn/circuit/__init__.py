@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurolearn.circuit.background import Background
 from neurolearn.circuit.biology import Biology
-from neurolearn.circuit.findings import CircuitWarning, Finding, Guards
+from neurolearn.circuit.biology.background import Background
+from neurolearn.circuit.guards.findings import CircuitWarning, Finding, Guards
 from neurolearn.circuit.plan import Planned
 from neurolearn.errors import InputError
 from neurolearn.program import Program
@@ -17,15 +17,15 @@ from neurolearn.timing import Timing
 
 if TYPE_CHECKING:
     from neurolearn.circuit.built import Circuit
-    from neurolearn.circuit.learning import Way
+    from neurolearn.circuit.plasticity.learning import Way
 
 KINDS = ("rate", "spiking")
 PLACEMENTS = ("unit", "cells")
-LATER = {"Cell": "cell", "Learner": "learner", "measured": "curve"}  # imported when they are asked for
-LATER |= {"attach": "attached", "Drive": "host"}
-LATER |= {"draw": "drawing", "parameters": "nordlie", "planned": "outline"}
-LATER |= {"SpikeMonitor": "recorders", "StateMonitor": "recorders", "PopulationRateMonitor": "recorders"}
-LATER |= {"Recorder": "recording", "Recording": "playback"}
+LATER = {"Cell": "own.cell", "Learner": "learner", "measured": "own.curve"}  # imported when they are asked for
+LATER |= {"attach": "attached.attach", "Drive": "attached.host"}
+LATER |= {"draw": "look.drawing", "parameters": "look.nordlie", "planned": "look.outline"}
+LATER |= {"SpikeMonitor": "recording.monitors", "StateMonitor": "recording.monitors", "PopulationRateMonitor": "recording.monitors"}
+LATER |= {"Recorder": "recording.recorder", "Recording": "recording.playback"}
 
 __all__ = ["Background", "Biology", "CircuitWarning", "Finding", "Guards", "build", "make", "source", *LATER]
 
@@ -60,12 +60,12 @@ def build(
     x: (batch, inputs), teacher: (batch, outputs); every sample has its own block copy of the network. kind: "rate" or
     "spiking". placement: "unit" (one NeuronGroup per layer) or "cells" (one cell, one axon; spiking only). weights,
     timing, held: as of ``neurolearn.update``. biology: delays and other physiology. plasticity:
-    "window", "clocked", "traces", "events" or a ``stdp.Form`` (``circuit.learning``), or {pathway: one of these}; spiking
+    "window", "clocked", "traces", "events" or a ``stdp.Form`` (``circuit.plasticity.learning``), or {pathway: one of these}; spiking
     only. guards: what is asked of the circuit before and after it runs (``circuit.Guards()``: all of it).
     Raises InputError, SettlingError, and what the guards say.
     """
     from neurolearn.changes import default_timing, prepare
-    from neurolearn.circuit import learning
+    from neurolearn.circuit.plasticity import learning
 
     program, weights, given = prepare(rule, network, x, teacher, weights, seed=seed, held=held)
     program = learning.spoken(program, learning.ways(program, plasticity))
@@ -99,8 +99,11 @@ def make(
 ) -> Circuit | Planned:
     """``build`` from a Program, its weights and what ``streams.given`` gives it. target: None for the plan alone."""
     from neurolearn import ties
-    from neurolearn.circuit import cells, crowd, foreseen, learning, rate, spiking
+    from neurolearn.circuit import cells, rate, spiking
+    from neurolearn.circuit.biology import crowd
     from neurolearn.circuit.built import execute
+    from neurolearn.circuit.guards import foreseen
+    from neurolearn.circuit.plasticity import learning
 
     weights = ties.complete(program, weights)
     if kind not in KINDS:

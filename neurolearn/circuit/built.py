@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from neurolearn.circuit import script
-from neurolearn.circuit.crowd import units
-from neurolearn.circuit.findings import NUMBERS, Finding, Guards
-from neurolearn.circuit.guards import run
+from neurolearn.circuit.biology.crowd import units
+from neurolearn.circuit.guards.findings import NUMBERS, Finding, Guards
+from neurolearn.circuit.guards.seen import run
 from neurolearn.circuit.plan import CircuitPlan
 from neurolearn.errors import InputError, RuleError
 from neurolearn.program import Program

@@ -18,10 +18,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from neurolearn import ties
-from neurolearn.circuit import cells, learning, rate, recorders, spiking
+from neurolearn.circuit import cells, rate, spiking
 from neurolearn.circuit.biology import Biology
 from neurolearn.circuit.engines import engine
 from neurolearn.circuit.plan import CircuitPlan, MonitorPlan, Stream
+from neurolearn.circuit.plasticity import learning
+from neurolearn.circuit.recording.monitors import listen
 from neurolearn.errors import InputError, SimulationError
 from neurolearn.program import Program
 from neurolearn.timing import Timing
@@ -85,7 +87,7 @@ class Online:
         self._quiet_ends()
         self.output = self._listen()
         steps = round(self.ticks * self.plan.period / self.plan.dt)
-        self.tracks = recorders.listen(self.plan, monitors, steps, samples)
+        self.tracks = listen(self.plan, monitors, steps, samples)
         self._homes = _homes(built, self.plan)
         self.engine = engine(self.plan, target, cache)
         self.state: dict[str, np.ndarray] = self.engine.start()

@@ -244,7 +244,8 @@ class Skeleton(ABC):
             to = source_units = np.arange(sizes[0])
         else:
             mask = self.program.weights[path.weight].mask if path.weight else None
-            to, source_units = np.nonzero(np.ones(sizes, bool) if mask is None else np.asarray(mask, bool))
+            mask = np.ones(sizes, bool) if mask is None else np.asarray(mask, bool)
+            source_units, to = np.nonzero(mask.T)  # an axon's synapses side by side: no sum waits for the one before
         i, j, units = block_indices(self.copies, to, source_units, sizes)
         synapses = SynapsesPlan(
             name,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurolearn.circuit import coding, own
+from neurolearn.circuit import coding
+from neurolearn.circuit.own.sender import state
 from neurolearn.circuit.plan import GroupPlan, Regular, SpikePlan, SynapsesPlan
 from neurolearn.circuit.skeleton import Skeleton
 from neurolearn.circuit.text import bare, brian_text
@@ -204,7 +205,7 @@ class SpikingCircuit(Skeleton):
     def _resets(self, group: GroupPlan) -> None:
         """A user's cell goes on as it is."""
         super()._resets(group)
-        theirs = set().union(*(own.state(c.own.cell, c.signal) for c in self.codes if c.kind == "own"))
+        theirs = set().union(*(state(c.own.cell, c.signal) for c in self.codes if c.kind == "own"))
         turn = next(r for r in group.regular if r.order == 3)
         turn.code = [line for line in turn.code if line.split()[0] not in theirs]
 

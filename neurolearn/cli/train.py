@@ -143,7 +143,7 @@ def _config(rule: str | None, given: dict[str, str | None], config: Path | None,
 
 def _guards(texts: list[str]):
     """Guards from NAME=POLICY."""
-    from neurolearn.circuit.findings import ERRORS, Guards
+    from neurolearn.circuit.guards.findings import ERRORS, Guards
 
     policies = {}
     for text in texts:

@@ -57,9 +57,9 @@ class OnlineTraining:
 
     def __init__(self, config: RunConfig, rule: Rule | None = None, guards=None):
         from neurolearn import rules
-        from neurolearn.circuit import foreseen
         from neurolearn.circuit.biology import Biology
-        from neurolearn.circuit.guards import Guards
+        from neurolearn.circuit.guards import foreseen
+        from neurolearn.circuit.guards.seen import Guards
         from neurolearn.circuit.online import Online
 
         if config.realisation not in KINDS:
@@ -142,9 +142,9 @@ class OnlineTraining:
             yield streams.given(self.program, x[some], y[some], self.config.seed, 0, indices=some)
 
     def _guard(self) -> None:
-        from neurolearn.circuit import guards
+        from neurolearn.circuit.guards import seen
 
-        guards.segment(self.circuit, self.guards)
+        seen.segment(self.circuit, self.guards)
 
     def close(self) -> None:
         """Give the simulator back."""

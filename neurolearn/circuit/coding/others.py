@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from neurolearn.circuit import own
 from neurolearn.circuit.coding.base import Coding, Sender
+from neurolearn.circuit.own import sender
 from neurolearn.circuit.plan import GroupPlan
 from neurolearn.draws import Code
 from neurolearn.timing import Timing
@@ -34,12 +34,12 @@ class Own(Coding):
 
     def needs(self, code: Code, timing: Timing) -> dict[str, tuple[float, str]]:
         """The cell's own constants."""
-        return own.constants(code.own.cell, code.signal)
+        return sender.constants(code.own.cell, code.signal)
 
     def send(self, group: GroupPlan, s: Sender) -> None:
         """The cell's equations, with names of their own."""
         group.equations.append(f"sent_{s.signal} : 1")
-        own.add(group, s.signal, s.code.drive, s.code.own, s.unit, s.timing.dt, s.start)
+        sender.add(group, s.signal, s.code.drive, s.code.own, s.unit, s.timing.dt, s.start)
 
 
 class Heard(Coding):

@@ -13,7 +13,7 @@ import re
 
 import numpy as np
 
-from neurolearn.circuit import lehmer
+from neurolearn.circuit.biology import lehmer
 from neurolearn.circuit.plan import CircuitPlan
 from neurolearn.draws import codes
 from neurolearn.errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from textwrap import wrap
 
-from neurolearn.circuit.sketch import Edge, Sketch
+from neurolearn.circuit.look.sketch import Edge, Sketch
 
 LETTERS = (48, 36, 26, 18)  # of a line of a label: what is tried
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")

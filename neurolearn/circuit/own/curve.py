@@ -20,7 +20,7 @@ from brian2 import Network, SpikeMonitor, ms, prefs, second
 from scipy.optimize import nnls
 
 from neurolearn.activations import Activation
-from neurolearn.circuit.cell import Cell
+from neurolearn.circuit.own.cell import Cell
 from neurolearn.errors import InputError
 
 FEWEST = 3  # spikes whose intervals make a rate; of a slower cell they are counted

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from neurolearn.circuit.captions import weight_label
-from neurolearn.circuit.models import Model, models, thresholds
+from neurolearn.circuit.look.captions import weight_label
+from neurolearn.circuit.look.models import Model, models, thresholds
+from neurolearn.circuit.look.sketch import KINDS, Edge, Sketch, placed, sketch
+from neurolearn.circuit.look.tables import Cell, Parameters, Quantity, Section, said
 from neurolearn.circuit.plan import CircuitPlan, Planned, SynapsesPlan
-from neurolearn.circuit.sketch import KINDS, Edge, Sketch, placed, sketch
-from neurolearn.circuit.tables import Cell, Parameters, Quantity, Section, said
 from neurolearn.equations import show
 from neurolearn.program import Plastic, Program
 

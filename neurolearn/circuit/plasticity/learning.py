@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from neurolearn.circuit import events
 from neurolearn.circuit.plan import GroupPlan, Regular, SynapsesPlan
+from neurolearn.circuit.plasticity import events
 from neurolearn.circuit.spiking import SpikingCircuit
 from neurolearn.circuit.text import brian_text
 from neurolearn.equations import Expr

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 
 from neurolearn import __version__
-from neurolearn.circuit.recorders import Track
+from neurolearn.circuit.recording.monitors import Track
 from neurolearn.errors import InputError, RunError
 
 FORMAT = 1

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from neurolearn.circuit import tracks
-from neurolearn.circuit.captions import LETTERS, edge_text, keys
-from neurolearn.circuit.sketch import Edge, Node, Sketch
-from neurolearn.circuit.tracks import Piece, Stub, text_width
+from neurolearn.circuit.look import tracks
+from neurolearn.circuit.look.captions import LETTERS, edge_text, keys
+from neurolearn.circuit.look.sketch import Edge, Node, Sketch
+from neurolearn.circuit.look.tracks import Piece, Stub, text_width
 
 WIDTHS = {"single": 85.0, "middle": 120.0, "double": 178.0}  # mm, of a column of text in most journals
 RADIUS = 5.0  # of a cell body

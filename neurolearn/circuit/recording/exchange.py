@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurolearn.circuit.playback import Recording, trains
+from neurolearn.circuit.recording.playback import Recording, trains
 from neurolearn.errors import InputError
 
 

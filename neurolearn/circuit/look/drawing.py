@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from neurolearn import figures
-from neurolearn.circuit.layout import KEY, RADIUS, WIDTHS, Box, Glyph, Page, Wire, layout
-from neurolearn.circuit.sketch import Edge, Planned, Sketch, sketch
-from neurolearn.circuit.tracks import FONT
+from neurolearn.circuit.look.layout import KEY, RADIUS, WIDTHS, Box, Glyph, Page, Wire, layout
+from neurolearn.circuit.look.sketch import Edge, Planned, Sketch, sketch
+from neurolearn.circuit.look.tracks import FONT
 from neurolearn.errors import InputError
 
 SUFFIXES = (".svg", ".pdf", ".png")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from brian2.utils.stringtools import word_substitute
 
-from neurolearn.circuit.cell import Cell, line_text, si, unit_text
-from neurolearn.circuit.curve import Measured
+from neurolearn.circuit.own.cell import Cell, line_text, si, unit_text
+from neurolearn.circuit.own.curve import Measured
 from neurolearn.circuit.plan import GroupPlan
 from neurolearn.errors import InputError
 

@@ -12,8 +12,8 @@ from brian2.core.variables import Subexpression
 from brian2.units.fundamentalunits import get_dimensions
 
 from neurolearn.activations import Activation
-from neurolearn.circuit.cell import same, si, unit_text
-from neurolearn.circuit.hosted import DRIVE
+from neurolearn.circuit.attached.additions import DRIVE
+from neurolearn.circuit.own.cell import same, si, unit_text
 from neurolearn.errors import InputError
 from neurolearn.network import Connection, Network
 

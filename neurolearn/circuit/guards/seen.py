@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurolearn.circuit.findings import NUMBERS, CircuitWarning, Finding, Guards, samples_of
+from neurolearn.circuit.guards.findings import NUMBERS, CircuitWarning, Finding, Guards, samples_of
 from neurolearn.circuit.plan import CircuitPlan, GroupPlan
 from neurolearn.draws import SATURATED
 from neurolearn.program import Cell, Program

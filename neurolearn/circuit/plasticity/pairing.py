@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurolearn.circuit.events import inscribe
 from neurolearn.circuit.plan import CircuitPlan, Regular, SpikePlan, SynapsesPlan
+from neurolearn.circuit.plasticity.events import inscribe
 from neurolearn.errors import InputError
 from neurolearn.stdp import Form
 

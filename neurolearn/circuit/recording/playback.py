@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurolearn.circuit.recording import COLUMNS, parts, reading
+from neurolearn.circuit.recording.recorder import COLUMNS, parts, reading
 from neurolearn.errors import InputError
 
 
@@ -88,7 +88,7 @@ class Recording:
         """A ``neo.Block``: a SpikeTrain for each cell, an AnalogSignal (or, with gaps, an IrregularlySampledSignal) for each
         table of states or rates. Raises InputError where neo is not installed.
         """
-        from neurolearn.circuit.exchange import block
+        from neurolearn.circuit.recording.exchange import block
 
         return block(self)
 

@@ -19,9 +19,9 @@ from brian2 import BrianObject, Clock, NeuronGroup, Quantity, Synapses, hertz, l
 
 from neurolearn import activations, ties
 from neurolearn.changes import prepare
-from neurolearn.circuit import hosted
-from neurolearn.circuit.cell import unit_text
-from neurolearn.circuit.host import Drive, Host
+from neurolearn.circuit.attached import additions
+from neurolearn.circuit.attached.host import Drive, Host
+from neurolearn.circuit.own.cell import unit_text
 from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Regular, SynapsesPlan
 from neurolearn.errors import InputError
 from neurolearn.program import Program
@@ -106,11 +106,11 @@ def attach(
     start = host.weights()
     sizes = [np.zeros((1, len(g))) for g in (groups[0], groups[-1])]
     program, drawn, given = prepare(rule, host.network(), *sizes, {**(weights or {}), **start}, seed=seed)
-    hosted.check(program)
-    program, drawn = hosted.without_biases(program), ties.complete(program, drawn)
+    additions.check(program)
+    program, drawn = additions.without_biases(program), ties.complete(program, drawn)
     drawn |= {name: np.zeros_like(drawn[name]) for cell in program.cells for name in cell.biases.values()}
     options = (learning_rate, host.units(), host.drives())
-    plan = hosted.HostedCircuit(program, drawn, given, timing, *options).build()
+    plan = additions.HostedCircuit(program, drawn, given, timing, *options).build()
     slow = Clock(dt=plan.period * second, name="learn_slow*")
     objects = _Objects(host, program, plan, slow).made()
     facts = (plan.period * plan.ticks * second, timing.dt * second)
@@ -156,8 +156,8 @@ class _Objects:
         )
         for event, code in plan.on_event.items():
             group.run_on_event(event, code)
-        if hosted.DRIVE in group.equations:
-            setattr(group, hosted.DRIVE, linked_var(self.host.groups[k], self.host.drive_of(k).variable))
+        if additions.DRIVE in group.equations:
+            setattr(group, additions.DRIVE, linked_var(self.host.groups[k], self.host.drive_of(k).variable))
         for variable, value in plan.values.items():
             setattr(group, variable, value)
         self._regular(group, plan.regular)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import exp, isfinite, sqrt
 from numbers import Real
 
-from neurolearn.circuit import lehmer
+from neurolearn.circuit.biology import lehmer
 from neurolearn.circuit.plan import CircuitPlan, GroupPlan, Regular
 from neurolearn.draws import codes
 from neurolearn.errors import InputError
@@ -35,7 +35,7 @@ class Background:
     into: str | tuple[str, ...] = "cells"
 
     def __post_init__(self) -> None:
-        from neurolearn.circuit.biology import seconds
+        from neurolearn.circuit.biology.body import seconds
 
         number = isinstance(self.amplitude, Real) and not isinstance(self.amplitude, bool)
         if not (number and isfinite(self.amplitude) and self.amplitude >= 0):

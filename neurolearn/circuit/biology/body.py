@@ -12,8 +12,8 @@ from numbers import Real
 
 import numpy as np
 
-from neurolearn.circuit import background, dale, delays, heterogeneity, irregular
-from neurolearn.circuit.background import Background
+from neurolearn.circuit.biology import background, dale, delays, heterogeneity, irregular
+from neurolearn.circuit.biology.background import Background
 from neurolearn.circuit.plan import CircuitPlan
 from neurolearn.errors import InputError
 from neurolearn.program import Program

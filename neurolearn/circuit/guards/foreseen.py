@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neurolearn.circuit.findings import Finding, samples_of
+from neurolearn.circuit.guards.findings import Finding, samples_of
 from neurolearn.draws import codes
 from neurolearn.program import Program
 from neurolearn.timing import STEPS, Timing

@@ -1,0 +1,1 @@
+"""What a circuit looks like, made from its plan: the drawing and the table of parameters that a paper prints."""

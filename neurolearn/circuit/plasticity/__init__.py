@@ -1,0 +1,1 @@
+"""How the weights of a spiking circuit learn: windows, clocks, traces, or events at spikes."""
