@@ -50,6 +50,10 @@ def train(
     settings: Annotated[list[str] | None, typer.Option(
         "--set", metavar="NAME=VALUE", show_default=False,
         help="Any other setting, such as timing.tau=0.03 or segment=200; may be repeated.")] = None,
+    record: Annotated[list[str] | None, typer.Option(
+        "--record", metavar="WHAT", show_default=False,
+        help="Write it to recording.h5: spikes:layer1, \"rate:layer1 every=0.01\", state:layer1.potential or weights:W_2_1; "
+             "with only= (cells) and samples= (-100: are the last hundred); may be repeated.")] = None,
     guard: Annotated[list[str] | None, typer.Option(
         "--guard", metavar="NAME=POLICY", show_default=False,
         help="What to do when a guard finds something: raise, warn or ignore; such as saturation=warn or silence=raise.")] = None,
@@ -63,28 +67,30 @@ def train(
     """Train a circuit online: samples are held one after the other, a broadcast opens the plasticity window, and weights
     change inside the simulation.
 
-    The folder keeps config.json, manifest.json, metrics.jsonl and checkpoints; the same command goes on where a crash or
-    Ctrl-C stopped it, to the last bit. Accuracy on the test split is that of the circuit itself: weights frozen, no
-    teacher, the output with the most spikes. Beside it: the same circuit with only its readout plastic, and a linear one.
+    The folder keeps config.json, manifest.json, metrics.jsonl, checkpoints and what --record asks for; the same command goes
+    on where a crash or Ctrl-C stopped it, to the last bit. Accuracy on the test split is that of the circuit itself: weights
+    frozen, no teacher, the output with the most spikes. Beside it: the same circuit with only its readout plastic, and a
+    linear one.
 
     \b
         neurolearn train feedback_alignment --out fa
         neurolearn train feedback_alignment --realisation circuit.rate --samples 3000 --out fa-rate
         neurolearn train --resume fa
+        neurolearn train feedback_alignment --record "spikes:layer1 samples=-20:" --out seen
     """
     output, number = Output(json_to), inputs.number_of("--checkpoint-every", every, 1)
     from neurolearn.runs.config import RunConfig
 
     if resume is not None:
-        if rule is not None or config is not None or settings:
-            raise InputError("--resume goes on with a run as it is; leave RULE, --config and --set out, or use --out.")
+        if rule is not None or config is not None or settings or record:
+            raise InputError("--resume goes on with a run as it is; leave RULE, --config, --set and --record out, or use --out.")
         if not (resume / "config.json").is_file():
             raise InputError(f"--resume is {str(resume)!r}, which holds no run (no config.json); give the --out of a run.")
         run, out = RunConfig.read(resume / "config.json"), resume
     else:
         given = {"realisation": realisation, "data": data, "sizes": sizes, "samples": samples, "learning_rate": rate,
                  "plastic": plastic, "placement": placement, "target": target, "seed": seed}  # fmt: skip
-        run = _config(rule, given, config, settings or [])
+        run = _config(rule, given | {"record": record or None}, config, settings or [])
     folder = inputs.folder_of("--out", out)
     one_thread()
     guards = _guards(guard or [])
@@ -94,7 +100,7 @@ def train(
     output.json(result)
 
 
-def _config(rule: str | None, given: dict[str, str | None], config: Path | None, settings: list[str]):
+def _config(rule: str | None, given: dict[str, Any], config: Path | None, settings: list[str]):
     """The RunConfig of a command line: defaults for rule and data, then the file, then options, then --set."""
     import json
 
@@ -118,6 +124,7 @@ def _config(rule: str | None, given: dict[str, str | None], config: Path | None,
         "plastic": lambda text: inputs.one_of("--plastic", text, ("all", "readout", "none")),
         "placement": lambda text: inputs.one_of("--placement", text, ("unit", "cells")),
         "target": lambda text: inputs.one_of("--target", text, TARGETS),
+        "record": list,
     }
     chosen = {name: checked[name](text) for name, text in given.items() if text is not None}
     stated = {"realisation": REALISATIONS[0], "data": "yin_yang", "target": _fastest(), **stated, **chosen}
@@ -188,6 +195,8 @@ def _runs(run, out: Path, controls: bool, every: int, guards, report) -> dict:
 
 def _show(output: Output, result: dict, out: Path) -> None:
     """The table that the command ends with."""
+    from neurolearn.training import online
+
     config, rows = result["config"], []
     for name, one in result["results"].items():
         measure = "test_accuracy" if "test_accuracy" in one else "test_nmse"
@@ -207,3 +216,5 @@ def _show(output: Output, result: dict, out: Path) -> None:
         "by tensors. Hz: over all cells in the last segment.",
     )  # fmt: skip
     output.print(f"\nFigure and run: {out / result['figure']}, {out}")
+    if config["record"]:
+        output.print(f"Recording: {out / online.RECORDING}, for neurolearn.circuit.Recording")

@@ -25,7 +25,7 @@ from pydantic import (
 from neurolearn import activations
 from neurolearn.errors import InputError
 from neurolearn.network import LOSSES
-from neurolearn.runs import reading
+from neurolearn.runs import reading, record
 from neurolearn.timing import Timing
 
 REALISATIONS = ("circuit.rate", "circuit.spiking", "tensor.rate", "tensor.spiking")
@@ -128,8 +128,9 @@ class RunConfig(Part):
     weight_scale: multiplies the initial forward weights; bias: standard deviation of the initial biases. resets: every
     sample starts from rest.
     learning_rate: one, or one per pathway ("*": the others). plastic: "all", "readout" (the weights of hidden layers stay
-    as they are) or "none". placement, target: of circuits. delays: pathway -> seconds, of spikes. Raises
-    InputError with a sentence for every setting that is wrong.
+    as they are) or "none". placement, target: of circuits. delays: pathway -> seconds, of spikes. record: what a
+    circuit writes down while it learns, each as ``record.wish`` reads it. Raises InputError with a sentence for every setting
+    that is wrong.
     """
 
     rule: str
@@ -153,6 +154,7 @@ class RunConfig(Part):
     timing: TimingSettings = TimingSettings()
     delays: Rates = Values()
     evaluation: Evaluation = Evaluation()
+    record: tuple[str, ...] = ()
 
     def __init__(self, **settings: object):
         try:
@@ -182,6 +184,9 @@ class RunConfig(Part):
             )
         if self.delays and not spiking:
             raise ValueError(f"delays is {dict(self.delays)}, but {self.realisation} sends no spikes; leave it out.")
+        if self.record and not circuit:
+            raise ValueError(f"record is {list(self.record)}, which belongs to circuits, not to {self.realisation}; leave it out.")
+        self.wishes()
         if spiking and self.timing.settle % self.timing.window:
             raise ValueError(
                 f"timing.settle is {self.timing.settle} and timing.window {self.timing.window}; settle must be a multiple "
@@ -198,6 +203,10 @@ class RunConfig(Part):
     def spans(self) -> list[range]:
         """The samples of every segment, counted from the start of the run."""
         return [range(first, min(first + self.segment, self.samples)) for first in range(0, self.samples, self.segment)]
+
+    def wishes(self) -> list[record.Wish]:
+        """What is recorded."""
+        return [record.wish(text, self.samples) for text in self.record]
 
     def but(self, **changes: object) -> Self:
         """The same run with some settings changed, checked again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from neurolearn.runs.config import RunConfig
 
 Arrays = dict[str, np.ndarray]
 Row = dict[str, Any]
+RECORDING = "recording.h5"
 KINDS = {"circuit.rate": "rate", "circuit.spiking": "spiking"}
 
 
@@ -79,7 +81,8 @@ class OnlineTraining:
         self.guards.judge(foreseen.faults(self.program, self.start, given, timing, KINDS[config.realisation]))
         biology = Biology(delays=dict(config.delays)) if config.delays else None
         self.circuit = Online(self.program, self.start, timing, KINDS[config.realisation], placement=config.placement,
-                              samples=config.segment, resets=config.resets, target=config.target, biology=biology)  # fmt: skip
+                              samples=config.segment, resets=config.resets, target=config.target, biology=biology,
+                              monitors=monitors(config))  # fmt: skip
 
     # -- a chain of segments ---------------------------------------------------------------------------------------
 
@@ -87,13 +90,18 @@ class OnlineTraining:
         """The state before the first segment."""
         return _pack(self.start, {})
 
-    def step(self, number: int, arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, list[Row]]:
-        """One segment from that state; (the state after it, its row of metrics). Depends on nothing else."""
+    def step(self, number: int, arrays: Mapping[str, np.ndarray], recorder=None) -> tuple[Arrays, list[Row]]:
+        """One segment from that state; (the state after it, its row of metrics). Depends on nothing else.
+
+        recorder: of ``recorder``; the segment is appended to it, and nothing of an evaluation.
+        """
         self.circuit.load(*_unpack(arrays))
         span = self.config.spans()[number]
         falling = 1 - span.start / self.config.samples
         given, teachers = self.stream.given(self.program, span)
         segment = self.circuit.run(given, self.rates(falling))
+        if recorder is not None:
+            recorder.append(segment)
         if segment.hz:
             self._guard()
         after = _pack(self.circuit.weights, self.circuit.state)
@@ -105,6 +113,16 @@ class OnlineTraining:
         if (number + 1) % evaluation.every == 0 or number + 1 == self.config.segments:
             row |= self.evaluate(evaluation.split, evaluation.samples)
         return after, [row]
+
+    def recorder(self, folder: Path, done: int = 0):
+        """The ``Recorder`` of a run whose first ``done`` segments are in a checkpoint, cut there; None if nothing is recorded."""
+        if not self.config.record:
+            return None
+        from neurolearn.circuit.recording.recorder import Recorder
+
+        clocks = self.circuit.tracks[0].clocks
+        samples = self.config.spans()[done - 1].stop if done else 0
+        return Recorder(folder / RECORDING, self.circuit, resume=samples * clocks.sample * clocks.dt)
 
     def rates(self, falling: float) -> dict[str, float]:
         """Learning rates of a segment, by weight: they fall linearly to 0 over the run; ``plastic`` is the switch."""
@@ -156,12 +174,12 @@ def run(training: OnlineTraining, folder, *, every: int = 1, report: Callable[[s
 
     every: segments between checkpoints. report: is given "segment" and every row of metrics as it comes, then "test" and
     {"share": of the test split that is done}. The test split is met once, at the end, with weights frozen; its accuracy
-    comes with Wilson's interval.
+    comes with Wilson's interval. What the config asks to be recorded goes to the folder's recording.h5.
     """
     config = training.config
 
     def step(number: int, arrays: Arrays) -> tuple[Arrays, list[Row]]:
-        after, rows = training.step(number, arrays)
+        after, rows = training.step(number, arrays, recorder)
         for row in rows if report else ():
             report("segment", row)
         return after, rows
@@ -172,6 +190,7 @@ def run(training: OnlineTraining, folder, *, every: int = 1, report: Callable[[s
 
     if found := folder.kept("result.json"):
         return found
+    recorder = training.recorder(folder.path, folder.start.segment if folder.start else 0)
     final = folder.carry(training.begin, step, config.segments, every)
     training.circuit.load(*_unpack(final))
     last = folder.metrics()[-1]
@@ -181,6 +200,22 @@ def run(training: OnlineTraining, folder, *, every: int = 1, report: Callable[[s
               "seconds_simulated": config.samples * training.circuit.seconds_per_sample}  # fmt: skip
     folder.keep("result.json", result)
     return result
+
+
+def monitors(config: RunConfig) -> list:
+    """The recorders that a config asks for (``circuit.recording.monitors``)."""
+    from neurolearn.circuit.recording.monitors import PopulationRateMonitor, SpikeMonitor, StateMonitor
+
+    found = []
+    for w in config.wishes():
+        shared = {"record": w.only, "samples": w.samples, "name": w.name}
+        if w.kind == "spikes":
+            found.append(SpikeMonitor(w.group, *w.what, **shared))
+        elif w.kind == "rate":
+            found.append(PopulationRateMonitor(w.group, *w.what, every=w.every or "sample", **shared))
+        else:
+            found.append(StateMonitor(w.group, w.what, every=w.every, **shared))
+    return found
 
 
 def linear(config: RunConfig) -> Row:

@@ -35,6 +35,10 @@ class Recording:
         self.seconds = float(self.segments["stop"][-1])
         self.samples = int(self.segments["first"][-1] + self.segments["samples"][-1])
 
+    def time(self, sample: int) -> float:
+        """Seconds at which a sample of the run begins; negative ones count from the end, so -1 is the last one recorded."""
+        return (sample if sample >= 0 else self.samples + sample) * self.seconds / self.samples
+
     def spikes(self, name: str, signal: str = "rate", start: float = 0.0, stop: float | None = None):
         """(t, i, sign): seconds, cell, +1 of an ON and -1 of an OFF cell, from ``start`` until before ``stop`` (times)."""
         return self._read("spikes", name, signal, start, stop)
