@@ -26,7 +26,7 @@ from neurolearn.runs import RunFolder, atomic
 from neurolearn.runs.config import RunConfig
 
 SETTINGS = ["--sizes", "4-10-8-3", "--set", "segment=20", "--set", "timing.settle=100", "--set", "timing.window=100",
-            "--set", 'delays={"B": 0.003}', "--set", "evaluation.every=1000000", "--set", "evaluation.samples=20",
+            "--set", "biology.delays.B=0.003", "--set", "evaluation.every=1000000", "--set", "evaluation.samples=20",
             "--set", "evaluation.final=40", "--no-controls"]  # fmt: skip
 SAMPLES = {"numpy": 400, "cython": 800, "standalone": 4000}
 

@@ -32,6 +32,11 @@ CONFIGS = st.fixed_dictionaries(
         "activation": st.sampled_from(sorted(NAMED)), "seed": st.integers(0, 2**40), "segment": st.integers(1, 1000),
         "constants": st.dictionaries(st.sampled_from(["beta", "leak"]), st.floats(-1e3, 1e3)), "signed": st.booleans(),
         "plastic": st.sampled_from(["all", "readout", "none"]), "target": st.sampled_from(["numpy", "cython", "standalone"]),
+        "biology": st.fixed_dictionaries({}, optional={
+            "delays": st.dictionaries(st.sampled_from(["W", "B.error"]), st.floats(1e-3, 0.1)), "dale": st.booleans(),
+            "heterogeneity": st.floats(0, 1) | st.dictionaries(st.sampled_from(["threshold", "synapse"]), st.floats(0, 1)),
+            "background": st.none() | st.fixed_dictionaries({"amplitude": POSITIVE, "tau": POSITIVE},
+                                                            optional={"into": st.just("W")})}),
         "timing": st.fixed_dictionaries({}, optional={
             "dt": st.floats(1e-5, 1e-3), "unit_rate": POSITIVE, "settle": st.just(3000),
             "taus": st.dictionaries(st.sampled_from(["W", "B.error"]), st.floats(0.002, 1))}),
@@ -93,8 +98,20 @@ def test_the_timing_of_a_run_has_all_settings_of_timing():
      "placement is 'cells', which only circuit.spiking has, not circuit.rate; take 'unit'."),
     ({"target": "cython", "realisation": "tensor.rate"},
      "target is 'cython', which belongs to circuits, not to tensor.rate; leave it out."),
-    ({"delays": {"W": 1e-3}, "realisation": "circuit.rate"},
-     "delays is {'W': 0.001}, but circuit.rate sends no spikes; leave it out."),
+    ({"biology": {"delays": {"W": 1e-3}}, "realisation": "circuit.rate"},
+     "biology.delays is {'W': 0.001}, but circuit.rate sends no spikes; leave it out."),
+    ({"biology": {"dale": True}, "realisation": "tensor.spiking"},
+     "biology.dale is of circuits, not of tensor.spiking; leave it out."),
+    ({"biology": {"delays": {"B": 0}}}, "biology.delays.B is 0; give a number > 0."),
+    ({"biology": {"heterogeneity": {"thresholds": 0.1}}},
+     "biology.heterogeneity.thresholds is 'thresholds'; choose 'threshold', 'membrane' or 'synapse'."),
+    ({"biology": {"heterogeneity": 1.5}}, "biology.heterogeneity is 1.5; give a number <= 1."),
+    ({"biology": {"irregularity": "some"}}, "biology.irregularity is 'some'; give a number."),
+    ({"biology": {"background": {"amplitude": 0.1}}}, "biology.background.tau is missing; give it a value."),
+    ({"biology": {"background": {"amplitude": 0.1, "tau": 0.01, "into": []}}},
+     "biology.background.into is []; give at least 1 values."),
+    ({"biology": {"noise": 0.1}},
+     "there is no setting 'biology.noise'; choose from delays, heterogeneity, irregularity, background, dale."),
 ])
 def test_a_wrong_setting_is_a_sentence(change, sentence):
     with pytest.raises(InputError) as error:

@@ -9,10 +9,12 @@ Nothing here knows a simulator: a run is a chain of segments, and its state betw
 
 from __future__ import annotations
 
+from neurolearn.runs.biology import BiologySettings
 from neurolearn.runs.checkpoint import Checkpoint
 from neurolearn.runs.checkpoint import load as load_checkpoint
 from neurolearn.runs.checkpoint import save as save_checkpoint
 from neurolearn.runs.config import Evaluation, RunConfig, TimingSettings
 from neurolearn.runs.folder import RunFolder
 
-__all__ = ["Checkpoint", "Evaluation", "RunConfig", "RunFolder", "TimingSettings", "load_checkpoint", "save_checkpoint"]
+__all__ = ["BiologySettings", "Checkpoint", "Evaluation", "RunConfig", "RunFolder", "TimingSettings", "load_checkpoint",
+           "save_checkpoint"]  # fmt: skip

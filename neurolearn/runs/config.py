@@ -9,71 +9,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_type_hints
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    create_model,
-    model_validator,
-)
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from neurolearn import activations
 from neurolearn.errors import InputError
 from neurolearn.network import LOSSES
 from neurolearn.runs import reading, record
+from neurolearn.runs.biology import BiologySettings
+from neurolearn.runs.parts import Count, Names, NotNegative, Number, Numbers, OneOrMany, Part, Seed, Values, Whole
 from neurolearn.timing import Timing
 
 REALISATIONS = ("circuit.rate", "circuit.spiking", "tensor.rate", "tensor.spiking")
-
-
-class Values(dict):
-    """Names and values that cannot be changed; everything else of a dict."""
-
-    def _refuse(self, *_, **__):
-        raise TypeError("a RunConfig does not change; make another with config.but(...).")
-
-    __setitem__ = __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse
-
-    def __hash__(self) -> int:
-        return hash(frozenset(self.items()))
-
-    def __reduce__(self):
-        return Values, (dict(self),)
-
-    def __deepcopy__(self, memo):
-        return self
-
-
-def _number(value: object) -> object:
-    """A text such as 1e-3, which YAML does not take for a number, may pass; true and false may not."""
-    if isinstance(value, bool):
-        raise ValueError("give a number")
-    return value
-
-
-def _whole(value: object) -> object:
-    if isinstance(value, bool | str):
-        raise ValueError("give a whole number")
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_number)]
-NotNegative = Annotated[Number, Field(ge=0)]
-Whole = Annotated[int, BeforeValidator(_whole)]
-Count = Annotated[Whole, Field(ge=1)]
-Seed = Annotated[Whole, Field(ge=0)]
-Numbers = Annotated[dict[str, Number], AfterValidator(Values)]
-Rates = Annotated[dict[str, NotNegative], AfterValidator(Values)]
-Names = Annotated[dict[str, str], AfterValidator(Values)]
-OneOrMany = Annotated[
-    Annotated[NotNegative, Tag("[one]")] | Annotated[Rates, Tag("[many]")],
-    Discriminator(lambda value: "[many]" if isinstance(value, Mapping) else "[one]"),
-]
 FROZEN = {
     float: Number,
     int: Whole,
@@ -81,12 +27,6 @@ FROZEN = {
     Mapping[str, str]: Names,
     tuple[float, float]: tuple[Number, Number],
 }
-
-
-class Part(BaseModel):
-    """A frozen group of settings that knows all its names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class _Timing(Part):
@@ -128,9 +68,8 @@ class RunConfig(Part):
     weight_scale: multiplies the initial forward weights; bias: standard deviation of the initial biases. resets: every
     sample starts from rest.
     learning_rate: one, or one per pathway ("*": the others). plastic: "all", "readout" (the weights of hidden layers stay
-    as they are) or "none". placement, target: of circuits. delays: pathway -> seconds, of spikes. record: what a
-    circuit writes down while it learns, each as ``record.wish`` reads it. Raises InputError with a sentence for every setting
-    that is wrong.
+    as they are) or "none". placement, target, biology: of circuits. record: what a circuit writes down
+    while it learns, each as ``record.wish`` reads it. Raises InputError with a sentence for every setting that is wrong.
     """
 
     rule: str
@@ -152,7 +91,7 @@ class RunConfig(Part):
     target: Literal["numpy", "cython", "standalone"] = "numpy"
     resets: bool = False
     timing: TimingSettings = TimingSettings()
-    delays: Rates = Values()
+    biology: BiologySettings = BiologySettings()
     evaluation: Evaluation = Evaluation()
     record: tuple[str, ...] = ()
 
@@ -182,8 +121,11 @@ class RunConfig(Part):
             raise ValueError(
                 f"target is {self.target!r}, which belongs to circuits, not to {self.realisation}; leave it out."
             )
-        if self.delays and not spiking:
-            raise ValueError(f"delays is {dict(self.delays)}, but {self.realisation} sends no spikes; leave it out.")
+        for name, value in self.biology.options().items():
+            if not circuit:
+                raise ValueError(f"biology.{name} is of circuits, not of {self.realisation}; leave it out.")
+            if not spiking and name in ("delays", "irregularity", "dale"):
+                raise ValueError(f"biology.{name} is {value}, but {self.realisation} sends no spikes; leave it out.")
         if self.record and not circuit:
             raise ValueError(f"record is {list(self.record)}, which belongs to circuits, not to {self.realisation}; leave it out.")
         self.wishes()

@@ -59,7 +59,6 @@ class OnlineTraining:
 
     def __init__(self, config: RunConfig, rule: Rule | None = None, guards=None):
         from neurolearn import rules
-        from neurolearn.circuit.biology import Biology
         from neurolearn.circuit.guards import foreseen
         from neurolearn.circuit.guards.seen import Guards
         from neurolearn.circuit.online import Online
@@ -79,10 +78,9 @@ class OnlineTraining:
         self.start = ties.complete(self.program, scaled)
         timing, self.guards = config.timing.timing(config.seed), guards or Guards()
         self.guards.judge(foreseen.faults(self.program, self.start, given, timing, KINDS[config.realisation]))
-        biology = Biology(delays=dict(config.delays)) if config.delays else None
         self.circuit = Online(self.program, self.start, timing, KINDS[config.realisation], placement=config.placement,
-                              samples=config.segment, resets=config.resets, target=config.target, biology=biology,
-                              monitors=monitors(config))  # fmt: skip
+                              samples=config.segment, resets=config.resets, target=config.target,
+                              biology=biology(config), monitors=monitors(config))  # fmt: skip
 
     # -- a chain of segments ---------------------------------------------------------------------------------------
 
@@ -200,6 +198,16 @@ def run(training: OnlineTraining, folder, *, every: int = 1, report: Callable[[s
               "seconds_simulated": config.samples * training.circuit.seconds_per_sample}  # fmt: skip
     folder.keep("result.json", result)
     return result
+
+
+def biology(config: RunConfig):
+    """The ``circuit.Biology`` of a config; None if nothing is asked for."""
+    from neurolearn.circuit import Background, Biology
+
+    options = config.biology.options()
+    if noise := options.get("background"):
+        options["background"] = Background(**noise.model_dump())
+    return Biology(**options) if options else None
 
 
 def monitors(config: RunConfig) -> list:
