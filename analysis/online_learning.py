@@ -27,7 +27,7 @@ import torch
 
 from neurolearn import figures
 from neurolearn.circuit.guards.findings import Guards
-from neurolearn.runs import RunConfig, RunFolder
+from neurolearn.runs import RunConfig, RunFolder, provenance
 from neurolearn.training import circuit_settings, online
 
 RULES = ("feedback_alignment", "direct_feedback_alignment")
@@ -62,7 +62,8 @@ def main() -> int:
     draw(rows, curves, asked.out)
     if not (asked.smoke or asked.tenth):
         asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps({"rows": rows, "settings": {d: plain(d) for d in asked.data}}, indent=1) + "\n")
+        found = {"rows": rows, "settings": {d: plain(d) for d in asked.data}, "manifest": provenance.manifest()}
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
     print(f"figure: {asked.out}")
     return 0 if kept else 1
 
@@ -103,7 +104,8 @@ def row(data: str, name: str, found: list[dict]) -> dict:
     each = [r["test_accuracy"] for r in found]
     low, high = np.mean([r["test_interval"] for r in found], 0)
     made = {"data": data, "arm": name, "accuracy": float(np.mean(each)), "error": error(each), "each": each,
-            "wilson_one_run": [float(low), float(high)], "seconds": found[0]["seconds_simulated"]}  # fmt: skip
+            "wilson_one_run": [float(low), float(high)], "seconds": found[0]["seconds_simulated"],
+            "resets": found[0]["resets"], "segments": found[0]["segments"], "quiet_seconds": found[0]["quiet_seconds"]}  # fmt: skip
     if "mean_hz" in found[0]:
         mean, most = np.mean([r["mean_hz"] for r in found]), np.max([r["max_hz"] for r in found])
         made |= {"mean_hz": float(mean), "max_hz": float(most), "asymptotic": bool(mean > MEAN or most > MOST)}

@@ -102,6 +102,11 @@ class Online:
         """Simulated time of a sample, all phases."""
         return self.ticks * round(self.plan.period / self.plan.dt) * self.plan.dt
 
+    @property
+    def quiet_seconds(self) -> float:
+        """Simulated time at the end of every segment in which nothing is presented: one step, or until delays are over."""
+        return max(self.plan.tail * self.plan.period, self.plan.dt)
+
     # -- running ---------------------------------------------------------------------------------------------------
 
     def run(self, given: Mapping[str, np.ndarray], rates: Rates = 0.0, taught: bool = True) -> Segment:
@@ -129,8 +134,7 @@ class Online:
 
     def _rewind(self) -> None:
         """The next segment starts at t = 0: what a synapse remembers as the time of its last spike goes back with the clock."""
-        steps = np.ceil((self.plan.ticks + max(self.plan.tail, self.plan.dt / self.plan.period)) * self.plan.period / self.plan.dt
-                        - 1e-4)  # fmt: skip
+        steps = np.ceil((self.plan.ticks * self.plan.period + self.quiet_seconds) / self.plan.dt - 1e-4)
         for key in self.state:
             if key.endswith(".lastupdate"):
                 self.state[key] = self.state[key] - steps * self.plan.dt

@@ -15,7 +15,7 @@ from neurolearn.program import Program
 @dataclass
 class Regular:
     """Code that runs on a clock, "slow" or "fast"; lower orders first. On the slow one 0 reads, 1 keeps values, 2 clears
-    means, 3 turns the phase."""
+    means, 3 turns the phase; on the fast one 4 puts signals on their axons."""
 
     code: list[str]
     order: int

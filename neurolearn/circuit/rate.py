@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neurolearn.circuit.plan import GroupPlan, Regular, SynapsesPlan
 from neurolearn.circuit.skeleton import Skeleton
+from neurolearn.circuit.text import signal_text
 from neurolearn.program import Compartment, Path
 
 
@@ -31,7 +32,22 @@ class RateCircuit(Skeleton):
         """A summed variable at the receiving end, in either direction of the synapse."""
         here, there = ("pre", "post") if path.reverse else ("post", "pre")
         weight = "" if path.kind != "weight" else "w*" if path.factor == 1 else f"{path.factor!r}*w*"
-        synapses.model.append(f"S_{compartment.name}_{index}_{here} = {weight}{path.signal}_{there} : 1 (summed)")
+        signal = self._travels(path)
+        synapses.model.append(f"S_{compartment.name}_{index}_{here} = {weight}{signal}_{there} : 1 (summed)")
+
+    def _travels(self, path: Path) -> str:
+        """Name of what a synapse reads. A formula is worked out once in its cell, not again in every synapse."""
+        cell = self.program.cells[path.source]
+        if not cell.has(path.signal):
+            return path.signal
+        signal = cell.signal(path.signal)
+        if signal.kind == "differential" or signal_text(cell, signal).isidentifier():
+            return path.signal
+        group, name = self.plan.groups[path.source], f"axon_{path.signal}"
+        if f"{name} : 1" not in group.equations:
+            group.equations.append(f"{name} : 1")
+            group.regular.append(Regular([f"{name} = {path.signal}"], 4, "fast"))
+        return name
 
     def finish_group(self, k: int, group: GroupPlan) -> None:
         """Note, before anything is read, how far each current still is from its input: the settle residual."""

@@ -38,6 +38,11 @@ def command() -> list[str]:
     return [without_folders(part) for part in sys.argv]
 
 
+def manifest() -> dict:
+    """With what numbers were made: {"when", "command", "versions", "machine", "git"}; stands beside published ones."""
+    return {"when": now(), "command": command(), "versions": versions(), "machine": machine(), "git": git()}
+
+
 def without_folders(text: str) -> str:
     """The text with every absolute path in it cut down to its last part."""
     return PATH.sub("", text)

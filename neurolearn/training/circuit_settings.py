@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 RATE_TIMING = {"dt": 1e-3, "tau": 10e-3, "settle": 400}  # 40 time constants: settled to 1e-12 at three layers
-SPIKE_TIMING = {  # 400 ms a phase; no cell above 200 Hz, 20 Hz on average: a signal of 1 is 80 spikes a second
+SPIKE_TIMING = {  # 400 ms a phase; no cell above 200 Hz, 20 Hz on average: a signal of 1 is 70 spikes a second
     "dt": 1e-3,
     "tau": 20e-3,
     "settle": 200,
     "window": 200,
-    "unit_rate": 80.0,
-    "unit_rates": {"error": 200.0},  # errors are small, and what is left of them late in learning still has to be sent
+    "unit_rate": 70.0,
+    "unit_rates": {"error": 400.0},  # errors are small, and what is left of them late in learning still has to be sent
 }
 TASKS: dict[str, dict[str, Any]] = {
-    "yin_yang": {"sizes": (4, 30, 30, 3), "samples": 24000, "segment": 500, "weight_scale": 2.0, "bias": 0.5},
-    "digits": {"sizes": (64, 64, 32, 10), "samples": 8622, "segment": 479},
+    "yin_yang": {"sizes": (4, 30, 30, 3), "samples": 48000, "segment": 500, "weight_scale": 2.0, "bias": 0.5},
+    "digits": {"sizes": (64, 64, 32, 10), "samples": 28740, "segment": 479},
 }
 RATES: dict[str, dict[str, Any]] = {
     "yin_yang": {"*": 0.05},

@@ -191,11 +191,13 @@ def run(training: OnlineTraining, folder, *, every: int = 1, report: Callable[[s
     recorder = training.recorder(folder.path, folder.start.segment if folder.start else 0)
     final = folder.carry(training.begin, step, config.segments, every)
     training.circuit.load(*_unpack(final))
-    last = folder.metrics()[-1]
+    said = [row for row in folder.metrics() if "max_hz" in row]
+    hz = {"mean_hz": float(np.mean([r["mean_hz"] for r in said])), "max_hz": max(r["max_hz"] for r in said)} if said else {}
     result = {"rule": training.rule.name, "realisation": config.realisation, "plastic": config.plastic,
               "data": config.data, "network": str(training.network), "seed": config.seed, "samples": config.samples,
-              **training.evaluate("test", config.evaluation.final, tested), **{k: last[k] for k in ("mean_hz", "max_hz") if k in last},
-              "seconds_simulated": config.samples * training.circuit.seconds_per_sample}  # fmt: skip
+              **training.evaluate("test", config.evaluation.final, tested), **hz,
+              "seconds_simulated": config.samples * training.circuit.seconds_per_sample, "segments": config.segments,
+              "quiet_seconds": config.segments * training.circuit.quiet_seconds, "resets": config.resets}  # fmt: skip
     folder.keep("result.json", result)
     return result
 
