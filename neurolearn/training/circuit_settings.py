@@ -15,7 +15,7 @@ SPIKE_TIMING = {  # 400 ms a phase; no cell above 200 Hz, 20 Hz on average: a si
     "settle": 200,
     "window": 200,
     "unit_rate": 70.0,
-    "unit_rates": {"error": 400.0},  # errors are small, and what is left of them late in learning still has to be sent
+    "unit_rates": {"error": 250.0},  # errors are small, and what is left of them late in learning still has to be sent
 }
 TASKS: dict[str, dict[str, Any]] = {
     "yin_yang": {"sizes": (4, 30, 30, 3), "samples": 48000, "segment": 500, "weight_scale": 2.0, "bias": 0.5},
