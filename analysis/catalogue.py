@@ -28,10 +28,9 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import torch
 
 import neurolearn as nl
-from neurolearn import compare, figures, training
+from neurolearn import claims, compare, figures, training
 from neurolearn.changes import prepare
 from neurolearn.cli.inputs import rule_of
 from neurolearn.cli.output import Output, plain, progress
@@ -84,7 +83,6 @@ class Job:
 
 def main() -> int:
     options = arguments()
-    torch.set_num_threads(1)
     output = Output(options.json)
     rows = results(jobs(options), options.out.with_suffix(".jsonl"))
     summary = [summed(*key, rows) for key in dict.fromkeys((r["task"], r["net"], r["rule"]) for r in rows)]
@@ -95,19 +93,15 @@ def main() -> int:
     output.json({"seeds": [*options.seeds], "summary": summary, "runs": runs})
     output.print(f"figure: {draw(summary, options.out)}")
     failed = [] if options.smoke else claimed_and_failed(summary)
-    for s in failed:
-        print(f"the claim fails: {s['rule']}, yin-yang, gap {said(s['gap'])}", file=sys.stderr)
-    return int(bool(failed))
+    return claims.verdict(f"{s['rule']}, yin-yang, gap {said(s['gap'])}" for s in failed)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = claims.parser(__file__, __doc__, "four rules, two seeds, two epochs: does it run?")
     parser.add_argument("--rules", help="names, or path/to/file.py:name (default: all that learn from a teacher)")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("out/catalogue.png"), help="figure (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE|-", help="write everything as JSON")
-    parser.add_argument("--smoke", action="store_true", help="four rules, two seeds, two epochs: does it run?")
-    options = parser.parse_args()
+    options = claims.begin(parser)
     names = options.rules.split(",") if options.rules else SMOKE if options.smoke else nl.rules.ALL
     try:
         options.rules = [rule_of(name, "--rules") for name in names if options.rules or name not in NO_TEACHER]
@@ -118,7 +112,6 @@ def arguments() -> argparse.Namespace:
     if options.seeds < 2:
         parser.error(f"--seeds is {options.seeds}; a standard error needs two or more")
     options.seeds = range(2 if options.smoke else options.seeds)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     return options
 
 

@@ -15,16 +15,14 @@ has one, or if longer windows do not help exact cells that keep no running mean.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import neurolearn as nl
-from neurolearn import circuit, compare, figures
+from neurolearn import circuit, claims, compare, figures
 from neurolearn.changes import fit_rates, prepare
 from neurolearn.circuit.biology import Biology
 from neurolearn.circuit.coding.transfer import Transfer, transfer_curve
@@ -68,8 +66,9 @@ class Angles:
 
 
 def main() -> int:
-    options = arguments()
-    torch.set_num_threads(1)
+    asked = claims.parser(__file__, __doc__, "few draws, short windows: do the claims hold at all?")
+    asked.add_argument("--json", metavar="FILE|-", help="write everything as JSON")
+    options = claims.begin(asked)
     output = Output(options.json)
     draws, repeats, times = (8, 3, TIMES[-1:]) if options.smoke else (DRAWS, REPEATS, TIMES)
     windows = {kind: WINDOWS[0 if kind == "exact" else 1 : 2] if options.smoke else WINDOWS for kind in CELLS}
@@ -80,20 +79,7 @@ def main() -> int:
     output.json({"transfer": [row(kind, found) for (kind, _), found in transfers.items()],
                  "feedback_alignment": [asdict(found) for found in angles]})
     output.print(f"figure: {draw(transfers, slow, angles, options.out)}")
-    failed = broken(transfers, angles)
-    for claim in failed:
-        print(f"the claim fails: {claim}", file=sys.stderr)
-    return int(bool(failed))
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("out/error_coding.png"), help="figure (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE|-", help="write everything as JSON")
-    parser.add_argument("--smoke", action="store_true", help="few draws, short windows: do the claims hold at all?")
-    options = parser.parse_args()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    return options
+    return claims.verdict(broken(transfers, angles))
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import neurolearn as nl
-from neurolearn import figures, information, streams
+from neurolearn import claims, figures, information, streams
 from neurolearn.program import lower
 from neurolearn.rules import infomax, infomax_gaussian, infomax_square
 from neurolearn.tensor.rate import RateProgram
@@ -67,7 +67,6 @@ class Question:
 
 def main() -> int:
     options = arguments()
-    torch.set_num_threads(1)
     found = {}
     for question in QUESTIONS:
         for title, (rule, rates) in question.arms.items():
@@ -75,22 +74,16 @@ def main() -> int:
             found[question.title, title] = np.array(curves)
     table(found, options)
     print(f"figure: {draw(found, options)}")
-    failed = [sentence for question in QUESTIONS for sentence in failures(question, found, options.smoke)]
-    for sentence in failed:
-        print(f"the claim fails: {sentence}", file=sys.stderr)
-    return int(bool(failed))
+    return claims.verdict(sentence for question in QUESTIONS for sentence in failures(question, found, options.smoke))
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = claims.parser(__file__, __doc__, "two seeds, short: does the rule learn at all?")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how many (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("out/information.png"), help="figure (default: %(default)s)")
-    parser.add_argument("--smoke", action="store_true", help="two seeds, short: does the rule learn at all?")
-    options = parser.parse_args()
+    options = claims.begin(parser)
     if options.seeds < 2:
         parser.error("--seeds needs 2 or more; a standard error is taken over them")
     options.seeds, options.updates = (2, 300) if options.smoke else (options.seeds, UPDATES)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     return options
 
 

@@ -18,10 +18,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import neurolearn as nl
-from neurolearn import figures, physiology
+from neurolearn import claims, figures, physiology
 from neurolearn.changes import fit_rates, prepare
 from neurolearn.cli.inputs import rule_of
 from neurolearn.edges import Setting, error_curve
@@ -39,7 +38,6 @@ SMOKE_RULES, SMOKE_STEPS = ("feedback_alignment",), (1000, 2000)
 
 def main() -> int:
     options = arguments()
-    torch.set_num_threads(1)
     curves, living = {}, {}
     for rule in options.rules:
         for encoding in SLOPES:
@@ -50,18 +48,14 @@ def main() -> int:
     table(options.rules, options.steps, curves, slopes, living)
     print(f"figure: {draw(options.rules, options.steps, curves, slopes, living, options.out)}")
     failed = [key for key, found in slopes.items() if not holds(key[1], found, options.smoke)]
-    for name, encoding in failed:
-        print(f"the claim fails: {name}, {encoding} input, slope {slopes[name, encoding]:+.2f}", file=sys.stderr)
-    return int(bool(failed))
+    return claims.verdict(f"{name}, {encoding} input, slope {slopes[name, encoding]:+.2f}" for name, encoding in failed)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = claims.parser(__file__, __doc__, "one rule, short times: does the error fall at all?")
     parser.add_argument("--rules", help=f"names, or path/to/file.py:name (default: {','.join(RULES)})")
     parser.add_argument("--steps", help=f"steps per phase (default: {','.join(map(str, STEPS))})")
-    parser.add_argument("--out", type=Path, default=Path("out/rate_limit.png"), help="figure (default: %(default)s)")
-    parser.add_argument("--smoke", action="store_true", help="one rule, short times: does the error fall at all?")
-    options = parser.parse_args()
+    options = claims.begin(parser)
     names = options.rules.split(",") if options.rules else SMOKE_RULES if options.smoke else RULES
     steps = options.steps.split(",") if options.steps else SMOKE_STEPS if options.smoke else STEPS
     try:
@@ -71,7 +65,6 @@ def arguments() -> argparse.Namespace:
         parser.error(str(error))
     if len(options.steps) < 2:
         parser.error("--steps needs two numbers or more; a slope is fitted through them")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     return options
 
 

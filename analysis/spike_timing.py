@@ -15,14 +15,13 @@ window is not its closed form, the triplet rule does not turn, or the bias is no
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
 
 import neurolearn as nl
-from neurolearn import figures, stdp, streams
+from neurolearn import claims, figures, stdp, streams
 from neurolearn.circuit.plasticity.pairing import pairing
 
 DELAYS = np.arange(-80, 81, 4) * 1e-3
@@ -37,7 +36,7 @@ WINDOW = "window mean × count"
 
 
 def main() -> int:
-    options = arguments()
+    options = claims.begin(claims.parser(__file__, __doc__, "few pairs, short windows, one trace"))
     pairs = 10 if options.smoke else 60
     rates = (10.0, 50.0) if options.smoke else FREQUENCIES
     steps, traces = (STEPS[:3:2], TRACES[:1]) if options.smoke else (STEPS, TRACES)
@@ -46,19 +45,7 @@ def main() -> int:
     errors, predicted = bias(steps, traces)
     table(pairs, rates, fast, steps, errors, predicted)
     print(f"figure: {draw(pairs, rates, windows, fast, steps, errors, predicted, options.out)}")
-    failed = faults(pairs, windows, fast, steps, errors, predicted, options.smoke)
-    for fault in failed:
-        print(f"the claim fails: {fault}", file=sys.stderr)
-    return int(bool(failed))
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("out/spike_timing.png"), help="figure (default: %(default)s)")
-    parser.add_argument("--smoke", action="store_true", help="few pairs, short windows, one trace")
-    options = parser.parse_args()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    return options
+    return claims.verdict(faults(pairs, windows, fast, steps, errors, predicted, options.smoke))
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------

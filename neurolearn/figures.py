@@ -38,11 +38,11 @@ def style() -> Iterator[None]:
         yield
 
 
-def new(rows: int, columns: int, width: float, height: float):
-    """(figure, axes); call it, and draw, inside ``style()``."""
+def new(rows: int, columns: int, width: float, height: float, widths: Sequence[float] | None = None):
+    """(figure, axes); call it, and draw, inside ``style()``. width, height: inches; widths: of the columns, relative."""
     import matplotlib.pyplot as plt
 
-    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained")
+    return plt.subplots(rows, columns, figsize=(width, height), width_ratios=widths, layout="constrained")
 
 
 def save(figure, path: str | Path) -> Path:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurolearn import compare
+from neurolearn.circuit import build
 from neurolearn.circuit.learner import Activity, Learner
+from neurolearn.claims import verdict
 from neurolearn.data.dataset import Dataset
 from neurolearn.observer import backprop_gradient
 from neurolearn.tensor.online import follow
@@ -52,6 +54,12 @@ class Taught:
     def beyond(self) -> float:
         """Error of the circuit over that of its readout alone, on samples that were never taught; means over seeds."""
         return float(self.tested[CIRCUIT].mean() / self.tested[CONTROL].mean())
+
+    def failures(self, claim: float) -> list[str]:
+        """What there is to say if ``beyond`` is not below ``claim``."""
+        if self.beyond < claim:
+            return []
+        return [f"{self.beyond:.2f} of the error with only the readout learning, not {claim:g}"]
 
 
 def teach(learner: Learner, load: Callable[[int], Dataset], rates, *, samples: int, seeds: int, block: int,
@@ -102,15 +110,35 @@ def astray(learner: Learner, x, y, rates) -> tuple[float, dict, dict]:
     return compare.angle(moved, exact), moved, exact
 
 
-def smoke(learner: Learner, data: Dataset, rates, claim: float, path) -> int:
-    """The smallest run of a circuit: it and the algebra learn one segment; prints, draws, and 1 if they part by ``claim`` degrees."""
+def smoke(learners: Mapping[str, tuple[Learner, float]], data: Dataset, rates, path) -> int:
+    """The smallest run of a claim: each circuit, and the algebra beside it, learns the first samples, one segment of them.
+
+    learners: {words: (circuit, degrees by which it may part from the algebra)}. Prints, draws into ``path``, and returns 1 if
+    one parts further.
+    """
     from neurolearn import panels
 
-    count = learner.circuit.samples
-    angle, moved, exact = astray(learner, data.x_train[:count], data.y_train[:count], rates)
-    print(f"{angle:.1f} degrees from tensor.rate after {count} samples")
-    print(f"figure: {panels.changes(path, moved, exact)}")
-    return 0 if angle < claim else 1
+    found, failures = {}, []
+    for words, (learner, claim) in learners.items():
+        count = learner.circuit.samples
+        angle, *found[words] = astray(learner, data.x_train[:count], data.y_train[:count], rates)
+        print(f"{words:18}{angle:6.1f} degrees from tensor.rate after {count} samples")
+        failures += [] if angle < claim else [f"{words}: {angle:.1f} degrees from tensor.rate, not {claim:g}"]
+    panels.changes(path, found)
+    print(f"figure: {path}")
+    return verdict(failures)
+
+
+def shown(learner: Learner, x, teacher, weights=None):
+    """A ``Circuit`` of the learner's rule, network and timing that has run these samples side by side, with all its spikes.
+
+    weights: {name: (to, from)}; by default those that the learner has now. The learner itself stays as it is.
+    """
+    timing, weights = learner.circuit.timing, dict(learner.weights if weights is None else weights)
+    found = build(learner.rule, learner.network, x, teacher, weights, kind="spiking", timing=timing)
+    found.record_spikes()
+    found.run()
+    return found
 
 
 def _blocks(learner: Learner, data: Dataset, rates, samples: int, block: int, watched: bool):

@@ -16,8 +16,8 @@ import threading
 import numpy as np
 import pytest
 
-from neurolearn import data, streams
-from neurolearn.data import cifar10, files, idx, waves, yin_yang
+from neurolearn import data
+from neurolearn.data import cifar10, files, idx, yin_yang
 from neurolearn.data.dataset import SPLITS, Dataset, one_hot
 from neurolearn.errors import InputError
 
@@ -133,36 +133,6 @@ def test_how_far_a_linear_classifier_gets(name, least, most):
     sets = data.load(name)
     linear = LogisticRegression(max_iter=5000).fit(sets.x_train, sets.labels("train"))
     assert least < linear.score(sets.x_test, sets.labels("test")) < most
-
-
-def test_waves_are_the_sum_of_four_sines_and_no_line_follows_them():
-    sets = waves.load(seed=3)
-    assert [getattr(sets, f"x_{split}").shape for split in SPLITS] == [(3000, 8), (1000, 8), (1000, 8)]
-    assert abs(sets.y_train.mean()) < 1e-12
-    assert abs(sets.y_train.var() - 1) < 1e-12
-    rng = streams.stream(3, "waves", "directions")  # the formula, with the named stream as the only thing shared
-    v = rng.normal(size=(8, 4))
-    v = v / np.sqrt((v**2).sum(0))
-    plain = np.sin(3 * sets.x_test @ v).sum(1)
-    slope, offset = np.polyfit(plain, sets.y_test[:, 0], 1)
-    np.testing.assert_allclose(sets.y_test[:, 0], slope * plain + offset, rtol=0, atol=1e-12)
-    # A wave along a unit vector through a cube is nearly normal, w = v.x of variance 1/3: the line explains
-    # cov(w, sin 3w)^2 / (var w var sin 3w) = 9 exp(-3) / 3 / ((1 - exp(-6)) / 2) = 0.30 of it.
-    design = np.hstack([sets.x_train, np.ones((3000, 1))])
-    line = np.linalg.lstsq(design, sets.y_train, rcond=None)[0]
-    residual = sets.y_test - np.hstack([sets.x_test, np.ones((1000, 1))]) @ line
-    assert 0.55 < residual.var() / sets.y_test.var() < 0.85
-
-
-def test_waves_depend_on_the_seed_alone_and_limit_keeps_the_first():
-    whole, again, other, some = waves.load(1), waves.load(1), waves.load(2), waves.load(1, limit=40)
-    for split in SPLITS:
-        for field in (f"x_{split}", f"y_{split}"):
-            assert np.array_equal(getattr(whole, field), getattr(again, field))
-            assert not np.array_equal(getattr(whole, field), getattr(other, field))
-    assert np.array_equal(some.x_train, whole.x_train[:40])
-    assert np.array_equal(some.y_train, whole.y_train[:40])
-    assert np.array_equal(some.y_test, whole.y_test)
 
 
 def test_one_class_against_the_rest_is_a_regression_on_its_column():

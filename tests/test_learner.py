@@ -92,15 +92,6 @@ def test_teaching_compares_a_circuit_with_its_readout_and_its_algebra():
     assert "readout only" in taught.table()
 
 
-def test_subspace_hides_its_directions_from_a_random_layer():
-    data = subspace.load(0)
-    hidden = np.tanh(data.x_train @ np.random.default_rng(0).normal(size=(20, 10)) / np.sqrt(20))
-    design = np.c_[hidden, np.ones(len(hidden))]
-    left = data.y_train - design @ np.linalg.lstsq(design, data.y_train, rcond=None)[0]
-    assert 0.35 < (left**2).mean() / data.y_train.var() < 0.75
-    assert np.array_equal(subspace.load(0, limit=5).x_train, data.x_train[:5])
-
-
 def test_blocks_are_means_and_what_is_left_over_is_left_out():
     assert panels.blocks([1.0, 3.0, 5.0, 7.0, 100.0], 2).tolist() == [2.0, 6.0]
     assert panels.error([1.0, 3.0]) == pytest.approx(1.0)

@@ -17,15 +17,12 @@ the first are not compared with rates of the second, so that nothing has to be k
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
-import torch
 
 import neurolearn as nl
-from neurolearn import figures, panels, teaching
+from neurolearn import claims, panels, teaching
 from neurolearn.data import subspace
 
 SIZES = (20, 10, 8, 4)  # units
@@ -47,45 +44,29 @@ SMOKE_SAMPLES, SMOKE_CLAIM = 2, 30.0  # degrees
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("out/difference_target_propagation.png"), help="figure")
-    parser.add_argument("--smoke", action="store_true", help="two samples; asks what they changed, against the algebra")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-
+    options = claims.begin(claims.parser(__file__, __doc__, "two samples; asks what they changed, against the algebra"))
     rule, network = nl.rules.get("dtp_learned_top").with_constants(step=STEP), nl.mlp(SIZES)
     if options.smoke:
         learner = nl.circuit.Learner(rule, network, timing=SPIKES, samples=SMOKE_SAMPLES, target="numpy")
-        return teaching.smoke(learner, subspace.load(0, limit=SMOKE_SAMPLES), RATES, SMOKE_CLAIM, options.out)
+        return teaching.smoke({"spiking circuit": (learner, SMOKE_CLAIM)}, subspace.load(0), RATES, options.out)
 
     learner = nl.circuit.Learner(rule, network, timing=SPIKES, samples=BLOCK)
     taught = teaching.teach(learner, subspace.load, RATES, samples=SAMPLES, seeds=SEEDS, block=BLOCK)
     print(taught.table())
-    data = subspace.load(0)
-    x = data.x_test
-    last = np.array([unexplained(w, x) for w in taught.end.values()])
-    random = np.array(
-        [unexplained({**w, **{q: taught.start[s][q] for q in w if q[0] == "Q"}}, x) for s, w in taught.end.items()]
-    )
+    data, first, last = subspace.load(0), [], []
+    for seed, weights in taught.end.items():
+        old = {name: value for name, value in taught.start[seed].items() if name.startswith("Q")}
+        first.append(unexplained({**weights, **old}, data.x_test))
+        last.append(unexplained(weights, data.x_test))
+    first, last = np.array(first), np.array(last)
     for k in (0, 1):
-        print(
-            f"unexplained by Q_{k + 1}_{k + 2}: {random[:, k].mean():.2f} with the first Q, {last[:, k].mean():.2f} with the learned"
-        )
-    shown = nl.circuit.build(rule, network, x[:1], data.y_test[:1], taught.end[0], kind="spiking", timing=SPIKES)
-    shown.record_spikes()
-    shown.run()
-    print(f"figure: {draw(taught, shown, random, last, options.out)}")
-    failures = []
-    if not taught.beyond < CLAIM:
-        failures.append(f"{taught.beyond:.2f} of the error with only the readout learning, not {CLAIM:g}")
-    if not last.mean() < INVERTED * random.mean():
-        failures.append(
-            f"the learned inverses leave {last.mean():.2f} unexplained, the random ones {random.mean():.2f}"
-        )
-    for failure in failures:
-        print(f"the claim fails: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+        print(f"unexplained by Q_{k + 1}_{k + 2}: {first[:, k].mean():.2f} with the first Q, {last[:, k].mean():.2f} with the learned")
+    draw(taught, teaching.shown(learner, data.x_test[:1], data.y_test[:1], taught.end[0]), first, last, options.out)
+    print(f"figure: {options.out}")
+    failures = taught.failures(CLAIM)
+    if not last.mean() < INVERTED * first.mean():
+        failures.append(f"the learned inverses leave {last.mean():.2f} unexplained, the random ones {first.mean():.2f}")
+    return claims.verdict(failures)
 
 
 def unexplained(weights, x: np.ndarray) -> list[float]:
@@ -98,10 +79,8 @@ def unexplained(weights, x: np.ndarray) -> list[float]:
     return [float(((g - r) ** 2).mean() / (r**2).mean()) for g, r in zip(guesses, rates[1:], strict=False)]
 
 
-def draw(taught, circuit, random, last, path: Path) -> Path:
-    with figures.style():
-        figure, axes = figures.new(1, 3, 12.0, 3.9)
-        axes[0].get_gridspec().set_width_ratios([1.25, 1.1, 0.8])
+def draw(taught, circuit, first, last, path) -> None:
+    with panels.row(path, (1.25, 1.1, 0.8)) as axes:
         words = {
             "input\nrate": ("rate", 0),
             "layer 1\nrate": ("rate", 1),
@@ -110,35 +89,17 @@ def draw(taught, circuit, random, last, path: Path) -> Path:
             "output\ntarget": ("target", 3),
             "layer 2\ntarget": ("target", 2),
         }
-        panels.raster(axes[0], circuit, words, cells=10)
-        each, window = (SPIKES.settle + SPIKES.window) * SPIKES.dt, SPIKES.settle * SPIKES.dt
-        panels.shade(axes[0], [(n * each + window, (n + 1) * each) for n in (0, 1)])
-        for n, text in enumerate(("with noise: Q learns", "with teacher: W learns")):
-            axes[0].text((n + 0.5) * each, 1.0, text, transform=axes[0].get_xaxis_transform(), ha="center", va="top", fontsize=8,
-                         color="#606060")  # fmt: skip
-        axes[0].set_ylim(top=axes[0].get_ylim()[1] + 4)
-        axes[0].set_title("Spikes, one sample")
-        panels.learning(
-            axes[1],
-            taught,
-            {
-                "readout only": "only the readout learns, spikes",
-                "circuit": "all learn, spikes",
-                "tensor.rate": "settled algebra",
-            },
-        )
+        panels.raster(axes[0], circuit, words, SPIKES, cells=10, said=("with noise: Q learns", "with teacher: W learns"))
+        axes[0].set_title("Spikes, one sample, shown twice")
+        panels.learning(axes[1], taught)
         axes[1].set_title("It learns its task")
-        for k in (0, 1):
-            for at, (values, colour, label) in enumerate(
-                ((random, figures.GREY, "first Q"), (last, panels.OFF, "learned Q"))
-            ):
-                axes[2].bar(k + 0.36 * at - 0.18, values[:, k].mean(), 0.32, yerr=panels.error(values[:, k]), color=colour,
-                            label=label if k == 0 else None)  # fmt: skip
+        for shift, values, colour, label in ((-0.18, first, panels.CONTROL, "first Q"), (0.18, last, panels.SPIKES, "learned Q")):
+            spread = [panels.error(each) for each in values.T]
+            axes[2].bar(np.arange(2) + shift, values.mean(0), 0.32, yerr=spread, color=colour, label=label)
         axes[2].set_xticks((0, 1), ("Q into layer 1", "Q into layer 2"))
-        axes[2].set(ylabel="rates that the inverse leaves unexplained", ylim=(0, 1.5 * random.mean(0).max()))
+        axes[2].set(ylabel="part of the rates that Q leaves unexplained", ylim=(0, 1.7 * first.mean(0).max()))
         axes[2].legend(loc="upper right")
         axes[2].set_title("and its inverse")
-        return figures.save(figure, path)
 
 
 if __name__ == "__main__":

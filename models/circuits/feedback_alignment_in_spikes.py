@@ -16,15 +16,12 @@ random weights it need not be close. Exits with 1 if the claim fails.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
-import torch
 
 import neurolearn as nl
-from neurolearn import figures
+from neurolearn import claims, panels
 from neurolearn.changes import fit_rates, prepare
 from neurolearn.observer import backprop_gradient
 from neurolearn.tensor.rate import RateProgram
@@ -46,39 +43,24 @@ STEP = 0.5e-3  # s, Euler
 SETTLE, WINDOW = 1.0, 1.0  # s, before the window opens, and until it closes
 BIAS = 0.5  # standard deviation of the bias currents; threshold is 1
 
-POPULATIONS = {  # from the bottom of the figure up: NeuronGroup, and what it is
-    "layer0_rate": "input",
-    "layer1_rate": "layer 1\nrate",
-    "layer2_rate": "layer 2\nrate",
-    "layer3_error": "output\nerror",
-    "layer2_error": "layer 2\nerror",
-}
-ON, OFF = figures.COLOURS[0], figures.COLOURS[3]
-
 CLAIM = 5.0  # degrees to tensor.rate, all weights together
 SMOKE_SETTLE, SMOKE_WINDOW, SMOKE_CLAIM = 0.25, 0.25, 15.0  # a quarter of the time: about the right direction
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("out/feedback_alignment_in_spikes.png"), help="figure")
-    parser.add_argument("--smoke", action="store_true", help="half a second instead of two, and a looser claim")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+    options = claims.begin(claims.parser(__file__, __doc__, "half a second instead of two, and a looser claim"))
     settle, window, claim = (SMOKE_SETTLE, SMOKE_WINDOW, SMOKE_CLAIM) if options.smoke else (SETTLE, WINDOW, CLAIM)
 
     rule = nl.rules.get("feedback_alignment")
     network = nl.mlp(SIZES, nl.lif(MEMBRANE, REFRACTORY, unit=CELL_UNIT))
     data = nl.data.load("yin_yang", seed=SEED, limit=SAMPLES)
     program, weights, given = prepare(rule, network, data.x_train, data.y_train, seed=SEED, bias=BIAS)
-    timing = nl.Timing(
-        dt=STEP, tau=SYNAPSE, settle=round(settle / STEP), window=round(window / STEP), unit_rate=UNIT, seed=SEED
-    )
+    steps = {"settle": round(settle / STEP), "window": round(window / STEP)}
+    timing = nl.Timing(dt=STEP, tau=SYNAPSE, **steps, unit_rate=UNIT, seed=SEED)
     timing = fit_rates(program, weights, given, timing, CEILING)
 
-    circuit = nl.circuit.build(
-        rule, network, data.x_train, data.y_train, weights, kind="spiking", placement="cells", timing=timing
-    )
+    how = {"kind": "spiking", "placement": "cells", "timing": timing}
+    circuit = nl.circuit.build(rule, network, data.x_train, data.y_train, weights, **how)
     apical = monitor(circuit)
     circuit.record_spikes()
     circuit.run()
@@ -92,14 +74,10 @@ def main() -> int:
     for words, reference in (("tensor.rate", rate), ("backprop", gradient)):
         each = [nl.compare.angle(changes[name], reference[name]) for name in changes]
         print(f"{words:14}" + "".join(f"{a:8.1f}" for a in (*each, nl.compare.angle(changes, reference))))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    settled = exact.signals(given)["learn"]["error_2"][0].numpy()
-    print(f"figure: {draw(circuit, apical, settled, changes, rate, settle, options.out)}")
+    draw(circuit, apical, exact.signals(given)["learn"]["error_2"][0].numpy(), changes, rate, timing, options.out)
+    print(f"figure: {options.out}")
     found = nl.compare.angle(changes, rate)
-    if not found <= claim:
-        print(f"the claim fails: {found:.1f} degrees to tensor.rate, not {claim:g}", file=sys.stderr)
-        return 1
-    return 0
+    return claims.verdict([] if found <= claim else [f"{found:.1f} degrees to tensor.rate, not {claim:g}"])
 
 
 def monitor(circuit):
@@ -112,68 +90,32 @@ def monitor(circuit):
     return found
 
 
-def draw(circuit, apical, settled, changes, rate, settle: float, path: Path) -> Path:
-    with figures.style():
-        figure, axes = figures.new(1, 3, 12.0, 4.4)
-        axes[0].get_gridspec().set_width_ratios([1.5, 1.15, 1.0])
-        _raster(axes[0], circuit, settle)
-        _apical(axes[1], apical, settled, settle)
-        _weights(axes[2], changes, rate)
-        return figures.save(figure, path)
-
-
-def _raster(axis, circuit, settle: float) -> None:
-    """Spikes of the first sample's copy, population above population, in the order in which signals travel."""
-    step, bottom, places = circuit.plan.dt, 0.0, []
-    for name, words in POPULATIONS.items():
-        k = next(n for n, group in enumerate(circuit.plan.groups) if group.name == name)
-        train = circuit.spikes()[f"{name.split('_')[1]}_{k}"][:, 0]
-        for sign, colour in ((1, ON), (-1, OFF)):
-            at, cell = np.nonzero(train == sign)
-            axis.plot(at * step, bottom + cell, "|", color=colour, ms=3.4, mew=0.7)
-        places.append((bottom + (train.shape[1] - 1) / 2, words))
-        bottom += train.shape[1] + 2
-    axis.set_yticks([place for place, _ in places], [words for _, words in places], fontsize=8)
-    axis.tick_params(axis="y", length=0)
-    axis.spines["left"].set_visible(False)
-    axis.set(xlabel="time (s)", ylim=(-1.5, bottom + 0.5), xlim=(0, len(train) * step))
-    _window(axis, settle, "window")
-    for place, words, colour in ((0.865, "error cells: ON", ON), (1.0, "and OFF", OFF)):
-        axis.text(place, 1.02, words, transform=axis.transAxes, fontsize=8, color=colour, ha="right")
-    axis.set_title("Spikes, first sample")
-
-
-def _apical(axis, apical, settled, settle: float) -> None:
-    """The compartment in which the error of a unit arrives as spikes, and the value to which it would settle."""
-    order = np.argsort(settled)
-    for k, colour in zip(order[[0, len(order) // 2, -1]], figures.COLOURS[1:], strict=False):
-        axis.plot(np.asarray(apical.t_), np.asarray(apical.apical_error)[k], color=colour, lw=1)
-        axis.axhline(settled[k], color=colour, ls="--", lw=1)
-    axis.set(xlabel="time (s)", ylabel="current of the apical compartment", xlim=(0, apical.t_[-1]))
-    axis.text(0.99, 0.01, "dashed: settled error, tensor.rate", transform=axis.transAxes, ha="right", fontsize=8,
-              color="#808080")
-    axis.set_title("Apical error, three cells of layer 2")
-    _window(axis, settle)
-
-
-def _weights(axis, changes, rate) -> None:
-    """Each synapse once: what Brian2 added to it, against the settled algebra."""
-    names = [name for name in changes if name.startswith("W")]
-    for name, colour in zip(names, figures.COLOURS[1:], strict=False):
-        angle = nl.compare.angle(changes[name], rate[name])
-        axis.plot(rate[name].ravel(), changes[name].ravel(), "o", ms=3.2, mew=0, color=colour, alpha=0.8,
-                  label=f"{name}: {angle:.1f}°")
-    most = 1.08 * max(np.abs(values[name]).max() for values in (changes, rate) for name in names)
-    axis.plot([-most, most], [-most, most], color="#b5b5b5", lw=1, zorder=0)
-    axis.set(xlim=(-most, most), ylim=(-most, most), xlabel="tensor.rate", ylabel="Brian2's own w, after minus before")
-    axis.set_title("Weight changes, all synapses")
-    axis.legend(loc="upper left", handletextpad=0.1)
-
-
-def _window(axis, settle: float, words: str = "") -> None:
-    axis.axvspan(settle, axis.get_xlim()[1], color="#f2f2f2", zorder=-1, lw=0)
-    if words:
-        axis.text(settle, 0.995, f" {words}", transform=axis.get_xaxis_transform(), fontsize=8, color="#808080", va="top")
+def draw(circuit, apical, settled, changes, rate, timing, path) -> None:
+    with panels.row(path, (1.5, 1.15, 1.0), 12.0, 4.4) as axes:
+        words = {
+            "input": ("rate", 0),
+            "layer 1\nrate": ("rate", 1),
+            "layer 2\nrate": ("rate", 2),
+            "output\nerror": ("error", 3),
+            "layer 2\nerror": ("error", 2),
+        }
+        panels.raster(axes[0], circuit, words, timing)
+        axes[0].set_title("Spikes, first sample")
+        order = np.argsort(settled)
+        for k, colour in zip(order[[0, len(order) // 2, -1]], panels.UNITS, strict=True):
+            axes[1].plot(np.asarray(apical.t_), np.asarray(apical.apical_error)[k], color=colour, lw=1)
+            axes[1].axhline(settled[k], color=colour, ls="--", lw=1.4)
+        axes[1].set(xlabel="time (s)", ylabel="apical current (threshold is 1)", xlim=(0, apical.t_[-1]))
+        axes[1].text(0.99, 0.01, "dashed: settled error, algebra", transform=axes[1].transAxes, ha="right", fontsize=8,
+                     color=panels.WORDS)  # fmt: skip
+        axes[1].set_title("Apical error, three cells of layer 2")
+        panels.shade(axes[1], [(timing.settle * timing.dt, apical.t_[-1])])
+        for name, colour in zip(("W_1_0", "W_2_1", "W_3_2"), panels.LAYERS, strict=False):
+            label = f"W$_{name[2]}$: {nl.compare.angle(changes[name], rate[name]):.1f}°"
+            panels.agreement(axes[2], rate[name], changes[name], colour, label)
+        axes[2].set(xlabel="weight change, settled algebra", ylabel="weight change, spiking circuit")
+        axes[2].set_title("Weight changes, all synapses")
+        axes[2].legend(loc="upper left", handletextpad=0.1)
 
 
 if __name__ == "__main__":

@@ -20,15 +20,14 @@ error in spikes ends there.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 import neurolearn as nl
-from neurolearn import figures, panels
+from neurolearn import claims, panels, teaching
+from neurolearn.data import linear
 from neurolearn.observer import backprop_gradient
 
 SIZES = (30, 20, 10)  # units, as in the paper
@@ -47,41 +46,52 @@ SPIKES = nl.Timing(
     unit_rate=100.0,  # spikes/s for a signal of 1
 )
 
-START, END, LEFT = (
-    65.0,
-    60.0,
-    0.2,
-)  # degrees of the first segment, at least, and of all after 300 samples, at most; error
-SMOKE_SAMPLES = 8
+START, END = 65.0, 60.0  # degrees: of the first segment, at least; of all after LATE samples, at most
+LATE, LEFT = 300, 0.2  # samples; of the error with only W_2 learning
+SMOKE_SAMPLES, SMOKE_CLAIM = 8, {"rate": 2.0, "spiking": 15.0}  # degrees
 
-BLUE, ORANGE, GREY = figures.COLOURS[1], figures.COLOURS[3], figures.GREY
-LINES = {"rate circuit": BLUE, "spiking circuit": ORANGE}
+CONTROL = "only W_2 learns, spikes"
+LOOKS = {"rate circuit": panels.RATES, "spiking circuit": panels.SPIKES}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("out/feedback_alignment_linear.png"), help="figure")
-    parser.add_argument(
-        "--smoke", action="store_true", help="eight samples; asks what they changed, against the algebra"
-    )
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    return smoke(options.out) if options.smoke else full(options.out)
+    options = claims.begin(claims.parser(__file__, __doc__, "eight samples; asks what they changed, against the algebra"))
+    if options.smoke:
+        learners = {kind: circuit(kind, samples=SMOKE_SAMPLES, target="numpy") for kind in SMOKE_CLAIM}
+        for learner in learners.values():
+            begin(learner, 0)
+        asked = {f"{kind} circuit": (learner, SMOKE_CLAIM[kind]) for kind, learner in learners.items()}
+        return teaching.smoke(asked, linear.load(0), RATE, options.out)
 
-
-def task(seed: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y) of a linear teacher."""
-    draw = nl.streams.stream(seed, "linear teacher")
-    teacher = draw.uniform(-1, 1, (SIZES[2], SIZES[0])) / np.sqrt(SIZES[0] / 3)
-    x = draw.normal(size=(samples, SIZES[0]))
-    return x, x @ teacher.T
+    learners = {f"{kind} circuit": circuit(kind, samples=SEGMENT) for kind in ("rate", "spiking")}
+    spiking, found = learners["spiking circuit"], {}
+    for name, learner in (*learners.items(), (CONTROL, spiking)):
+        rates = spiking.readout_only(RATE) if name == CONTROL else RATE
+        runs = [np.array(list(run(learner, seed, rates))) for seed in range(SEEDS)]
+        found[name] = dict(zip(("error", "change", "feedback"), np.array(runs).transpose(2, 0, 1), strict=True))
+        ends = {what: values[:, -5:].mean(1) for what, values in found[name].items()}
+        each = (f"{what}: {v.mean():6.3g} +- {panels.error(v):.2g}" for what, v in ends.items())
+        print(f"{name:26}{'   '.join(each)}   {learner.activity}")
+    begin(spiking, 0)
+    data, failures = linear.load(0), []
+    draw(found, teaching.shown(spiking, data.x_train[:1], data.y_train[:1]), options.out)
+    print(f"figure: {options.out}")
+    for name in learners:
+        change, late = found[name]["change"].mean(0), found[name]["change"].mean(0)[LATE // SEGMENT :]
+        feedback = found[name]["feedback"][:, -1].mean()
+        ratio = found[name]["error"][:, -5:].mean() / found[CONTROL]["error"][:, -5:].mean()
+        print(f"{name}: from {change[0]:.0f} degrees to backprop in the first {SEGMENT} samples to {late.mean():.0f} after {LATE}")
+        failures += [] if change[0] > START else [f"{name} starts {change[0]:.0f} degrees from backprop"]
+        failures += [] if late.max() < END else [f"{name} is {late.max():.0f} degrees from backprop late in learning"]
+        failures += [] if feedback < END else [f"{name}: B is {feedback:.0f} degrees from the transpose of W_2"]
+        failures += [] if ratio < LEFT else [f"{name}: {ratio:.2f} of the error with only W_2 learning"]
+    return claims.verdict(failures)
 
 
 def circuit(kind: str, **options) -> nl.circuit.Learner:
     rule, network = nl.rules.get("feedback_alignment"), nl.mlp(SIZES, "linear")
     timing = RATES if kind == "rate" else SPIKES
-    return nl.circuit.Learner(rule, network, timing=timing, kind=kind, **{"samples": SEGMENT, **options})
+    return nl.circuit.Learner(rule, network, timing=timing, kind=kind, **options)
 
 
 def begin(learner: nl.circuit.Learner, seed: int) -> None:
@@ -90,122 +100,39 @@ def begin(learner: nl.circuit.Learner, seed: int) -> None:
     learner.restart(seed, {name: FIRST * w for name, w in learner.weights.items() if name.startswith("W")})
 
 
-def full(path: Path) -> int:
-    found, failures = {}, []
-    learners = {f"{kind} circuit": circuit(kind) for kind in ("rate", "spiking")}
-    for name, which in (*((n, n) for n in learners), ("only W_2 learns, spikes", "spiking circuit")):
-        learner, runs = learners[which], []
-        for seed in range(SEEDS):
-            begin(learner, seed)
-            runs.append(run(learner, seed, learner.readout_only(RATE) if name not in learners else RATE))
-        found[name] = {what: np.array([r[what] for r in runs]) for what in runs[0]}
-        ends = {what: values[:, -5:].mean(1) for what, values in found[name].items()}
-        print(f"{name:26}" + "".join(f"{what}: {v.mean():6.3g} +- {panels.error(v):.2g}   " for what, v in ends.items())
-              + f"{learner.activity}")  # fmt: skip
-    for name in learners:
-        change, error = found[name]["change"].mean(0), found[name]["error"][:, -5:].mean()
-        late = change[300 // SEGMENT :]
-        print(
-            f"{name}: from {change[0]:.0f} degrees to backprop in the first {SEGMENT} samples to {late.mean():.0f} after 300"
-        )
-        failures += [] if change[0] > START else [f"{name}: starts {change[0]:.0f} degrees from backprop"]
-        failures += [] if late.max() < END else [f"{name}: {late.max():.0f} degrees from backprop late in learning"]
-        failures += (
-            [] if found[name]["feedback"][:, -1].mean() < END else [f"{name}: B and the transpose of W_2 do not align"]
-        )
-        failures += (
-            []
-            if error < LEFT * found["only W_2 learns, spikes"]["error"][:, -5:].mean()
-            else [f"{name}: error {error:.3f}"]
-        )
-    print(f"figure: {draw(found, look(learners['spiking circuit']), path)}")
-    for failure in failures:
-        print(f"the claim fails: {failure}", file=sys.stderr)
-    return 1 if failures else 0
-
-
-def run(learner: nl.circuit.Learner, seed: int, rates) -> dict[str, list[float]]:
-    """Segment by segment: the error, degrees of W_1's change from backprop, degrees of B from the transpose of W_2."""
-    x, y = task(seed, SAMPLES)
-    found: dict[str, list[float]] = {"error": [], "change": [], "feedback": []}
+def run(learner: nl.circuit.Learner, seed: int, rates) -> Iterator[tuple[float, float, float]]:
+    """Segment by segment: the error over the variance of the target, degrees of W_1's change from backprop, degrees of B from
+    the transpose of W_2."""
+    begin(learner, seed)
+    data = linear.load(seed, limit=SAMPLES)
     for start in range(0, SAMPLES, SEGMENT):
-        part, before = slice(start, start + SEGMENT), dict(learner.weights)
-        said = learner.learn(x[part], y[part], rates)
-        gradient = backprop_gradient(learner.network, before, x[part], y[part])["W_1_0"]
+        x, y, before = data.x_train[start : start + SEGMENT], data.y_train[start : start + SEGMENT], dict(learner.weights)
+        said = learner.learn(x, y, rates)
         moved = learner.weights["W_1_0"] - before["W_1_0"]
-        found["error"].append(float(((said - y[part]) ** 2).mean()))
-        found["change"].append(nl.compare.angle(moved, gradient) if moved.any() else 90.0)
-        found["feedback"].append(nl.compare.angle(learner.weights["B_1_2"], learner.weights["W_2_1"].T))
-    return found
+        gradient = backprop_gradient(learner.network, before, x, y)["W_1_0"]
+        change = nl.compare.angle(moved, gradient) if moved.any() else 90.0
+        feedback = nl.compare.angle(learner.weights["B_1_2"], learner.weights["W_2_1"].T)
+        yield float(((said - y) ** 2).mean() / data.y_train.var()), change, feedback
 
 
-def look(learner: nl.circuit.Learner):
-    """The first sample alone, with its spikes."""
-    begin(learner, 0)
-    x, y = task(0, 1)
-    found = nl.circuit.build(learner.rule, learner.network, x, y, dict(learner.weights), kind="spiking", timing=SPIKES)
-    found.record_spikes()
-    found.run()
-    return found
-
-
-def smoke(path: Path) -> int:
-    """A few samples in NumPy: what both circuits changed points where the algebra, sample after sample, goes."""
-    changes, (x, y) = {}, task(0, SMOKE_SAMPLES)
-    for kind in ("rate", "spiking"):
-        learner = circuit(kind, samples=SMOKE_SAMPLES, target="numpy")
-        begin(learner, 0)
-        start = dict(learner.weights)
-        learner.learn(x, y, RATE)
-        changes[f"{kind} circuit"] = {k: learner.weights[k] - start[k] for k in ("W_1_0", "W_2_1")}
-    exact = {k: start[k].copy() for k in ("W_1_0", "W_2_1")}
-    for one, target in zip(x, y, strict=True):
-        hidden = exact["W_1_0"] @ one
-        error = target - exact["W_2_1"] @ hidden
-        exact["W_2_1"] += RATE * np.outer(error, hidden)
-        exact["W_1_0"] += RATE * np.outer(start["B_1_2"] @ error, one)
-    exact = {k: exact[k] - start[k] for k in exact}
-    angles = {name: nl.compare.angle(change, exact) for name, change in changes.items()}
-    with figures.style():
-        figure, axis = figures.new(1, 1, 4.0, 3.6)
-        for name, angle in angles.items():
-            print(f"{name:18}{angle:6.1f} degrees from the algebra after {SMOKE_SAMPLES} samples")
-            axis.plot(exact["W_1_0"].ravel(), changes[name]["W_1_0"].ravel(), "o", ms=2, color=LINES[name], label=name)
-        axis.set(xlabel="change of W_1, algebra", ylabel="in the circuit")
-        axis.legend()
-        print(f"figure: {figures.save(figure, path)}")
-    return 0 if angles["rate circuit"] < 2 and angles["spiking circuit"] < 15 else 1
-
-
-def draw(found, shown, path: Path) -> Path:
+def draw(found, shown, path) -> None:
     at = SEGMENT * (np.arange(SAMPLES // SEGMENT) + 0.5)
-    with figures.style():
-        figure, axes = figures.new(1, 3, 12.0, 3.9)
-        axes[0].get_gridspec().set_width_ratios([1.0, 1.0, 1.1])
+    with panels.row(path, (1.0, 1.0, 1.1)) as axes:
         words = {"input\nrate": ("rate", 0), "hidden\nrate": ("rate", 1), "output\nerror": ("error", 2)}
-        panels.raster(axes[0], shown, words)
-        panels.shade(axes[0], [(SPIKES.settle * SPIKES.dt, axes[0].get_xlim()[1])], "window")
+        panels.raster(axes[0], shown, words, SPIKES)
         axes[0].set_title("Spikes, first sample")
-        for name, line in (("only W_2 learns, spikes", GREY), *LINES.items()):
-            panels.curves(axes[1], at, found[name]["error"], line, name.replace("W_2", "W$_2$"))
-        axes[1].set(yscale="log", xlabel="samples", ylabel="error / variance of the target", xlim=(0, SAMPLES))
+        for name, colour in ((CONTROL, panels.CONTROL), *LOOKS.items()):
+            panels.curves(axes[1], at, found[name]["error"], colour, name.replace("W_2", "W$_2$"))
+        axes[1].set(yscale="log", xlabel="samples", ylabel="squared error / variance of the target", xlim=(0, SAMPLES))
         axes[1].set_title("The error falls")
         axes[1].legend(loc="lower left")
-        for name, line in LINES.items():
-            panels.curves(axes[2], at, found[name]["change"], line, f"change of W$_1$, {name}")
-            panels.curves(axes[2], at, found[name]["feedback"], line, f"B to the transpose of W$_2$, {name}", line="--")
-        axes[2].axhline(90, color=GREY, lw=0.8)
-        axes[2].text(SAMPLES, 90.5, "orthogonal", color="#707070", fontsize=8, ha="right", va="bottom")
-        axes[2].set(
-            xlabel="samples",
-            ylabel="angle to backprop (degrees)",
-            ylim=(0, 100),
-            yticks=(0, 30, 60, 90),
-            xlim=(0, SAMPLES),
-        )
+        for name, colour in LOOKS.items():
+            panels.curves(axes[2], at, found[name]["change"], colour, f"change of W$_1$ to backprop, {name}")
+            panels.curves(axes[2], at, found[name]["feedback"], colour, f"B to the transpose of W$_2$, {name}", "--")
+        panels.degrees(axes[2], "angle (degrees)")
+        axes[2].set(xlabel="samples", xlim=(0, SAMPLES))
         axes[2].set_title("because feedback aligns")
         axes[2].legend(loc="lower left")
-        return figures.save(figure, path)
 
 
 if __name__ == "__main__":

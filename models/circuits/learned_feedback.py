@@ -18,17 +18,14 @@ with its plasticity times 0. Exits with 1 if the claim fails.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import torch
 
 import neurolearn as nl
-from neurolearn import figures
+from neurolearn import claims, panels
 from neurolearn.changes import fit_rates, prepare
 from neurolearn.tensor.rate import RateProgram
 
@@ -49,7 +46,6 @@ APART = {"rate": 0.001, "spiking": 0.1}  # of the way that tensor.rate goes
 SMOKE_TURN = 10.0  # degrees that three presentations turn it at least
 
 KINDS = ("rate", "spiking")
-LAYERS = figures.COLOURS[1], figures.COLOURS[3]
 
 
 @dataclass(frozen=True)
@@ -79,12 +75,7 @@ class Case:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("out/learned_feedback.png"), help="figure")
-    parser.add_argument("--smoke", action="store_true", help="three presentations of the last two, and a looser claim")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-
+    options = claims.begin(claims.parser(__file__, __doc__, "three presentations of the last two, and a looser claim"))
     data = nl.data.load("yin_yang", seed=SEED)
     count = SMOKE_PRESENTATIONS if options.smoke else PRESENTATIONS
     failures, curves = [], {}
@@ -93,11 +84,9 @@ def main() -> int:
         curves[case.title], failed = measure(case, data.x_train, count, options.smoke)
         failures += failed
     print("in brackets: how far from where tensor.rate ends, relative to how far that has gone")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    print(f"figure: {draw(curves, options.out)}")
-    for failure in failures:
-        print(f"the claim fails: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    draw(curves, options.out)
+    print(f"figure: {options.out}")
+    return claims.verdict(failures)
 
 
 def measure(case: Case, x: np.ndarray, count: int, smoke: bool) -> tuple[dict, list[str]]:
@@ -120,9 +109,7 @@ def measure(case: Case, x: np.ndarray, count: int, smoke: bool) -> tuple[dict, l
             last, apart = curves[kind][name][-1], np.linalg.norm(ends[kind][name] - ends["tensor"][name]) / way
             row += f"{last:11.1f} ({apart:.1e})"
             if not (first > START and last < END) and not (smoke and last < first - SMOKE_TURN):
-                failures.append(
-                    f"{case.title}, {name}, {kind} circuit: from {first:.0f} to {last:.0f} degrees of its goal"
-                )
+                failures.append(f"{case.title}, {name}, {kind} circuit: from {first:.0f} to {last:.0f} degrees of its goal")
             if not apart <= APART[kind]:
                 failures.append(f"{case.title}, {name}, {kind} circuit: {apart:.1%} of the way from tensor.rate")
         print(f"{f'{case.title}, {name}':24}{first:10.1f}{curves['tensor'][name][-1]:14.1f}{row}")
@@ -196,30 +183,29 @@ def transpose(weights: dict, x: np.ndarray, constants: dict) -> dict[str, np.nda
 
 # The noise is as large as the rates: of a smaller one a short window would count too few spikes.
 CASES = (
-    Case("difference_target_propagation", "DTP", 2.0, decoder, (("sigma", 1.0),)),
+    Case("difference_target_propagation", "Difference target propagation", 2.0, decoder, (("sigma", 1.0),)),
     Case("ddtp_linear", "DDTP-linear", 0.3, ridge, (("sigma", 1.0), ("decay", 0.1))),
-    Case("dynamic_inversion_learned", "dynamic inversion", 0.15, transpose, call="heard = B(answer_above)"),
+    Case("dynamic_inversion_learned", "Dynamic inversion", 0.15, transpose, call="heard = B(answer_above)"),
 )
 
 
-def draw(curves: dict, path: Path) -> Path:
-    with figures.style():
-        figure, axes = figures.new(1, len(curves), 10.5, 3.6)
+def draw(curves: dict, path) -> None:
+    with panels.row(path, [1.0] * len(curves), 10.5, 3.6) as axes:
         for axis, (title, found) in zip(axes, curves.items(), strict=True):
-            for (name, curve), colour in zip(found["tensor"].items(), LAYERS, strict=False):
+            for name, curve in found["tensor"].items():
+                layer = int(name.split("_")[1])
+                colour, words = panels.LAYERS[layer - 1], f"{name[0]} into layer {layer}"
                 axis.plot(curve, color=colour, lw=1)
                 axis.plot(found["rate"][name], "s", color=colour, ms=5, mfc="none", mew=0.9)
                 axis.plot(found["spiking"][name], "D", color=colour, ms=2.6, mew=0)
                 axis.axhline(curve[0], color=colour, lw=0.8, ls=":")
-                axis.text(len(curve) - 0.5, curve[0] + 1.5, f"{name}, frozen", color=colour, fontsize=8, ha="right")
-            axis.set(ylim=(0, 125), xlabel="presentations")
+                axis.text(len(curve) - 0.5, curve[0] + 1.5, f"{words}, frozen", color=colour, fontsize=8, ha="right")
+            axis.set(ylim=(0, 125), xlabel="presentations", ylabel="angle to what it should become (degrees)")
             axis.set_title(title)
-        axes[0].set_ylabel("degrees from what it should become")
-        axes[0].plot([], [], color="#808080", lw=1, label="tensor.rate")
-        axes[0].plot([], [], "s", color="#808080", ms=5, mfc="none", label="Brian2, rate circuit")
-        axes[0].plot([], [], "D", color="#808080", ms=2.6, mew=0, label="Brian2, spiking circuit")
+        axes[0].plot([], [], color=panels.WORDS, lw=1, label="settled algebra")
+        axes[0].plot([], [], "s", color=panels.WORDS, ms=5, mfc="none", label="rate circuit")
+        axes[0].plot([], [], "D", color=panels.WORDS, ms=2.6, mew=0, label="spiking circuit")
         axes[0].legend(loc="upper right", bbox_to_anchor=(1.0, 0.66))
-        return figures.save(figure, path)
 
 
 if __name__ == "__main__":
