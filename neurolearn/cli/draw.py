@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neurolearn.cli.inputs import activation_of, one_of, rule_of, sizes_of
+from neurolearn.cli.inputs import RuleActivation, RuleSizes, activation_of, one_of, rule_of, sizes_of
 from neurolearn.cli.output import Output, one_thread
 from neurolearn.errors import InputError
 from neurolearn.network import mlp
@@ -24,12 +24,8 @@ def draw(
         "--placement", metavar="NAME", show_default=False,
         help="unit: a group of cells for each layer. cells: a population for every axon.  [default: cells; unit for a "
              "rate circuit]")] = None,
-    sizes: Annotated[str | None, typer.Option(
-        "--sizes", metavar="N-N-...", show_default=False,
-        help="Units of each layer, input first.  [default: the smallest that the rule is verified on]")] = None,
-    activation: Annotated[str | None, typer.Option(
-        "--activation", metavar="NAME", show_default=False,
-        help="Activation of its hidden layers.  [default: the rule's first]")] = None,
+    sizes: RuleSizes = None,
+    activation: RuleActivation = None,
     width: Annotated[str | None, typer.Option(
         "--width", metavar="NAME|MM", show_default=False,
         help="single, middle or double column (85, 120, 178 mm), or millimetres.  [default: what fits]")] = None,

@@ -27,6 +27,12 @@ RuleNames = Annotated[list[str] | None, typer.Option(
 JsonPlace = Annotated[str | None, typer.Option(
     "--json", metavar="FILE|-", show_default=False,
     help="Write everything as JSON to FILE, or to stdout; tables then go to stderr.")]
+RuleSizes = Annotated[str | None, typer.Option(
+    "--sizes", metavar="N-N-...", show_default=False,
+    help="Units of each layer, input first.  [default: the smallest that the rule is verified on]")]
+RuleActivation = Annotated[str | None, typer.Option(
+    "--activation", metavar="NAME", show_default=False,
+    help="Activation of its hidden layers.  [default: the rule's first]")]
 
 
 def rules_of(texts: Iterable[str] | None, option: str = "--rules", default: str = "all") -> list[Rule]:

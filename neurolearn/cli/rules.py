@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from neurolearn.changes import REALISATIONS
-from neurolearn.cli.inputs import JsonPlace, activation_of, one_of, rules_of, sizes_of
+from neurolearn.cli.inputs import JsonPlace, RuleActivation, RuleSizes, activation_of, one_of, rules_of, sizes_of
 from neurolearn.cli.output import Output
 from neurolearn.errors import InputError
 from neurolearn.ledger import Ledger
@@ -27,13 +27,8 @@ def rules(
     source: Annotated[str | None, typer.Option(
         "--source", metavar="REALISATION", show_default=False,
         help=f"Print the source that is executed for the named rules: {', '.join(REALISATIONS)}.")] = None,
-    sizes: Annotated[str | None, typer.Option(
-        "--sizes", metavar="N-N-...", show_default=False,
-        help="Units of each layer of the network that ledger and source are made for.  [default: the smallest that the "
-             "rule is verified on]")] = None,
-    activation: Annotated[str | None, typer.Option(
-        "--activation", metavar="NAME", show_default=False,
-        help="Activation of its hidden layers.  [default: the rule's first]")] = None,
+    sizes: RuleSizes = None,
+    activation: RuleActivation = None,
 ) -> None:
     """List the rules with their plausibility ledgers, computed from their equations.
 
