@@ -39,8 +39,9 @@ def draw(
     """Draw the circuit of a rule: its populations, what connects them, and what the plastic synapses read.
 
     Layers stand from the lowest up. Forward pathways are blue, feedback is orange; a disc is a synapse that learns, an
-    arrowhead one that does not. The table of parameters has the sections that Nordlie et al. 2009 ask of a paper; its
-    times are those that the circuit needs to settle on this network, for one presentation of random input.
+    arrowhead one that does not; a disc with a b on a cell is its bias. The table of parameters has the sections that
+    Nordlie et al. 2009 ask of a paper; its times are those that the circuit needs to settle on this network, for one
+    presentation of random input.
 
     \b
         neurolearn draw feedback_alignment

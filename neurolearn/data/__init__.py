@@ -3,8 +3,8 @@
     data = neurolearn.data.load("yin_yang", seed=0)
     data.x_train, data.y_train          # float64, (3000, 4) and (3000, 3)
 
-Yin-yang is the one on which hidden layers have to learn; digits shows that a rule runs on real data. ``waves``, a module
-of its own, draws a regression for rules of one output.
+Yin-yang is the one on which hidden layers have to learn; digits shows that a rule runs on real data. Regressions
+are modules of their own: ``waves`` for rules of one output, ``subspace`` and ``linear`` for circuits of few units.
 """
 
 from __future__ import annotations

@@ -52,6 +52,9 @@ KEYS = {  # what a legend explains, in its order
     "broadcast": "broadcast",
     "transpose": "the same synapses read backwards",
     "retrograde": "retrograde signal, back along the synapse",
+    "bias plastic": "bias, plastic",
+    "bias copy": "copy of a plastic bias",
+    "bias fixed": "bias, fixed",
 }
 
 
@@ -63,7 +66,10 @@ def keys(sketch: Sketch) -> list[tuple[str, str]]:
     found |= {"apical" if e.apical else e.form for e in sketch.edges if e.form in ("one_to_one", "broadcast")}
     back = [e for e in sketch.edges if any(c.back for c in e.carries)]
     found |= {"retrograde" if e.tie == "retrograde" else "transpose" for e in back}
-    return [(what, words) for what, words in KEYS.items() if what in found]
+    found |= {f"bias {node.bias}" for node in sketch.nodes if node.bias}
+    reads = dict.fromkeys(text.replace("*", " · ") for node in sketch.nodes for text in node.reads)
+    more = {"bias plastic": f" (Δ = {' or '.join(reads)})"}
+    return [(what, words + more.get(what, "")) for what, words in KEYS.items() if what in found]
 
 
 def weight_label(name: str) -> str:

@@ -155,6 +155,16 @@ class Ink:
             self._patch("Polygon", corners, fc=SOFT, ec="none", zorder=7)
             words = ", ".join(node.outside)
             self.text(x - r - 3.0, y, words, size=5, color=SOFT, style="italic", ha="right", va="center")
+        if node.bias and glyph.signal == (node.sends or (("", ""),))[0][0]:
+            off = (0.74 * r, 0.86 * r) if glyph.kind == "rate" else (0.65 * r, 0.65 * r)
+            self._bias(node.bias, x - off[0], y - off[1], LINE[glyph.kind])
+
+    def _bias(self, kind: str, x: float, y: float, colour: str) -> None:
+        """A disc with a b: full where the bias learns, as at a plastic synapse; empty where it is a copy, grey where fixed."""
+        colour = SOFT if kind == "fixed" else colour
+        fill, edge = (colour, "white") if kind == "plastic" else ("white", colour)
+        self._patch("Circle", (x, y), 1.05, fc=fill, ec=edge, lw=0.6 * self.scale, zorder=9)
+        self.text(x, y - 0.06, "b", size=4.3, color=edge, weight="bold", ha="center", va="center", zorder=10)
 
     def _dendrites(self, glyph: Glyph) -> None:
         """From the cell body to where synapses end: basal below, apical on top."""
@@ -246,6 +256,9 @@ class Ink:
             self.text(x + KEY[1], y, words, size=KEY[0], color=SOFT, va="center")
             if what in FILL:
                 self._body(what, (x + end) / 2, y, 1.25, 0.7)
+                continue
+            if what.startswith("bias "):
+                self._bias(what.removeprefix("bias "), (x + end) / 2, y, SOFT)
                 continue
             how = KEY_LINES.get(what, {"color": SOFT, "lw": 0.8, "ls": "-"})
             self._path([(x, y), (end - 0.6, y)], how["color"], how["lw"], how["ls"], 3)

@@ -21,7 +21,8 @@ class Node:
     other (a further axon of the unit) or source (spikes drawn beforehand).
 
     row: 0 is the lowest. size: cells of one copy. sends: signals with an axon, and the kind of each. apical: signals of
-    the same unit that arrive one to one. outside: what is given to it (data, teacher, noise). bias: it learns one.
+    the same unit that arrive one to one. outside: what is given to it (data, teacher, noise). bias: of its cells, plastic,
+    copy (it follows that of another population), fixed, or "" for none. reads: what changes it, signals of the cell itself.
     """
 
     name: str
@@ -31,7 +32,8 @@ class Node:
     sends: tuple[tuple[str, str], ...]
     apical: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
-    bias: bool = False
+    bias: str = ""
+    reads: tuple[str, ...] = ()
     added: bool = False  # by the rule, beside the layers
 
 
@@ -203,12 +205,21 @@ def _node(program: Program, k: int, rows: dict[int, int], taught: set, principal
     sends = tuple((name, kind(name)) for name in sorted(cell.sent, key=lambda n: (n != "rate", cell.sent.index(n))))
     apical = tuple(c.name.removeprefix("apical_") for c in cell.compartments if c.name.startswith("apical_"))
     outside = tuple(dict.fromkeys(name.split("_")[0] for name in cell.externals))
-    learned = set(program.plastic_weights())
     own = [kind for _, kind in sends] or [kind("")]
     whole = "rate" if "rate" in own else own[0]
-    bias = any(weight in learned for weight in cell.biases.values())
     added = cell.layer > program.network.output
-    return Node(cell.title, whole, rows[cell.layer], cell.size, sends, apical, outside, bias, added)
+    return Node(cell.title, whole, rows[cell.layer], cell.size, sends, apical, outside, *_bias(program, cell), added)
+
+
+def _bias(program: Program, cell: Cell) -> tuple[str, tuple[str, ...]]:
+    """(plastic, copy, fixed or "", the texts of what changes it) of the biases of a cell."""
+    names, plastics = set(cell.biases.values()), program.plastics
+    reads = dict.fromkeys(_learning(p).text.replace("_post", "") for p in plastics if p.weight in names)
+    if reads:
+        return "plastic", tuple(reads)
+    learned = {f"{w.pathway}_{w.target}" for name in program.plastic_weights() for w in [program.weights[name]]}
+    copied = any(f"{w.pathway}_{w.target}" in learned for name in names for w in [program.weights[name]])
+    return ("copy" if copied else "fixed") if names else "", ()
 
 
 def _hears(cell: Cell, name: str) -> bool:

@@ -14,6 +14,7 @@ FONT = 6.0  # points
 LINE = 2.6  # mm of a line of text of FONT points
 GAP = 1.6  # mm between what shares a track
 POINT = 0.3528  # mm
+BOLD = 1.12  # how much wider the first line is where the weight learns
 NARROW, WIDE = set("ijl|.,:;'!()[]tfr -·"), set("mwMWΔ=+")
 
 
@@ -103,7 +104,7 @@ def _label(pieces: list[Piece], k: int, left: float, right: float) -> Piece:
     walls = [s.x for n, other in enumerate(pieces) for s in other.stubs if (s.up and n <= k) or (not s.up and n > k)]
     found = []
     for text in piece.texts:
-        width = max(text_width(line, FONT) for line in text)
+        width = max(text_width(line, FONT) * (BOLD if line is text[0] and text[1:] else 1.0) for line in text)
 
         def crossed(x: float, width: float = width) -> int:
             return sum(x - 0.5 < wall < x + width + 0.5 for wall in walls)
