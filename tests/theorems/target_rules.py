@@ -174,3 +174,57 @@ def agrees(rule, net, x, teacher, w, expected: dict, realisation: str, names=Non
 def square(width: int, depth: int, activation: str = "asinh", loss: str = "squared") -> Network:
     """A chain of ``depth`` square matrices."""
     return mlp([width] * (depth + 1), activation, loss)
+
+
+def pulled_back(net, w, x, teacher, gamma: float = 1.0) -> dict[str, np.ndarray]:
+    """The published recursion with numpy.linalg.inv: full targets (gamma = 1), or incremental ones."""
+    rates, potentials, slopes = run(net, w, x)
+    depth, inverse = net.output, F[net.activation.name][2]
+    goal, deltas = potentials[depth] + gamma * (teacher - rates[depth]), {depth: teacher - rates[depth]}
+    for k in range(depth, 1, -1):
+        target = (goal - w[f"b_{k}"]) @ np.linalg.inv(w[f"W_{k}_{k - 1}"]).T
+        deltas[k - 1] = slopes[k - 1] * (target - rates[k - 1]) / gamma ** (depth - k + 1)
+        goal = inverse(rates[k - 1] + gamma * (target - rates[k - 1]))
+    return outer(net, rates, deltas)
+
+
+def by_autograd(net, w, x, teacher) -> dict[str, np.ndarray]:
+    """J^-1 (t - h), with the Jacobian of everything above a layer by autograd."""
+    torch_f = {"asinh": torch.asinh, "linear": lambda u: u}[net.activation.name]
+    rates, _, slopes = run(net, w, x)
+    matrix = {n: torch.tensor(v) for n, v in w.items()}
+    deltas = {net.output: teacher - rates[net.output]}
+    for layer in range(1, net.output):
+
+        def above(rate, layer=layer):
+            for k in range(layer + 1, net.output + 1):
+                rate = matrix[f"W_{k}_{k - 1}"] @ rate + matrix[f"b_{k}"]
+                rate = rate if k == net.output else torch_f(rate)
+            return rate
+
+        jacobians = [torch.func.jacrev(above)(torch.tensor(r)).numpy() for r in rates[layer]]
+        errors = [np.linalg.solve(j, e) for j, e in zip(jacobians, deltas[net.output], strict=True)]
+        deltas[layer] = slopes[layer] * np.array(errors)
+    return outer(net, rates, deltas)
+
+
+def conditioned(rng, rows, columns=None):
+    """Neither orthogonal nor hard to invert."""
+    return haar(rng, rows) @ np.diag(rng.uniform(0.7, 1.4, rows)) @ haar(rng, rows)
+
+
+def with_decoders(net, make=gaussian, seed: int = 1, bias: float = 0.1) -> dict[str, np.ndarray]:
+    """Forward weights, and decoders Q of every layer from the layer above, the output included."""
+    w, rng = draw(net, make, seed, bias), np.random.default_rng([seed, 99])
+    return w | {f"Q_{k}_{k + 1}": gaussian(rng, net.sizes[k], net.sizes[k + 1]) for k in range(1, net.output)}
+
+
+def weights_of(rule, net, w) -> dict[str, np.ndarray]:
+    return {n: w[n] for n in prepare(rule, net, np.zeros(net.sizes[0]), np.zeros(net.sizes[-1]))[1] if n in w}
+
+
+def penalty_gradient(w: np.ndarray) -> np.ndarray:
+    """Gradient of the sum of squares of the off-diagonal of W^T W, by autograd."""
+    leaf = torch.tensor(w, requires_grad=True)
+    gram = leaf.T @ leaf
+    return torch.autograd.grad((gram - torch.diag(torch.diag(gram))).square().sum(), leaf)[0].numpy()

@@ -1,4 +1,4 @@
-"""Difference target propagation: what its targets follow at any decoder, and what its decoders come to."""
+"""Difference target propagation: what its targets follow at any decoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from conftest import RULES
 from target_rules import (
     EPS,
     REALISATIONS,
-    agree,
     agrees,
     batch,
     draw,
@@ -21,12 +20,13 @@ from target_rules import (
     off,
     order,
     outer,
-    phase_only,
     run,
     signals,
     simulated,
     spoilt,
     square,
+    weights_of,
+    with_decoders,
 )
 
 from neurolearn.changes import prepare, update
@@ -45,16 +45,6 @@ MUTANTS = {
     "sign": (("rate + f(Q(target_above)) - f(Q(rate_above))", "rate - f(Q(target_above)) + f(Q(rate_above))"),),
     "no slope": (("slope * (target - rate)", "target - rate"),),
 }
-
-
-def drawn(net, make=gaussian, seed: int = 1, bias: float = 0.1) -> dict[str, np.ndarray]:
-    """Forward weights, and decoders Q of every layer from the layer above, the output included."""
-    w, rng = draw(net, make, seed, bias), np.random.default_rng([seed, 99])
-    return w | {f"Q_{k}_{k + 1}": gaussian(rng, net.sizes[k], net.sizes[k + 1]) for k in range(1, net.output)}
-
-
-def weights_of(rule, net, w) -> dict[str, np.ndarray]:
-    return {n: w[n] for n in prepare(rule, net, np.zeros(net.sizes[0]), np.zeros(net.sizes[-1]))[1] if n in w}
 
 
 def follow(rule, net, w, x, teacher, step: float) -> dict[str, np.ndarray]:
@@ -95,7 +85,7 @@ def decoded(rule, net, w, x, teacher) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
 def test_where_the_top_is_right_every_target_is_the_rate(rule):
     """For any decoders. Targets without the difference, or through TP's decoder, are off by order 1."""
-    w = drawn(NET)
+    w = with_decoders(NET)
     x, _ = batch(NET, w)
     right = run(NET, w, x)[0][-1]
     found = signals(rule, NET, x, right, weights_of(rule, NET, w))
@@ -109,7 +99,7 @@ def test_where_the_top_is_right_every_target_is_the_rate(rule):
 def test_where_the_top_is_right_a_rate_circuit_learns_nothing():
     """To 1e-8 of what it learns when the top is wrong, the edge's tolerance."""
     net = mlp([4, 4, 4, 3])
-    w = drawn(net)
+    w = with_decoders(net)
     x, teacher = batch(net, w, 2)
     learn = replace(DTP, phases={}, name="learn")
     size = np.linalg.norm(update(learn, net, x, teacher, w)["W_1_0"])
@@ -119,7 +109,7 @@ def test_where_the_top_is_right_a_rate_circuit_learns_nothing():
 
 @pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
 def test_the_reference_is_the_product_of_the_decoders_jacobians(rule):
-    w = drawn(NET)
+    w = with_decoders(NET)
     x, teacher = batch(NET, w)
     own, expected = rule.own(NET, w, x, teacher, {"step": 0.3}), decoded(rule, NET, w, x, teacher)
     assert max(off(own, {n: 0.3 * v for n, v in expected.items()}, matrices(NET))) < 1e-12
@@ -127,7 +117,7 @@ def test_the_reference_is_the_product_of_the_decoders_jacobians(rule):
 
 
 def first_order_errors(rule, against, steps=STEPS) -> dict[str, list[float]]:
-    w = drawn(NET)
+    w = with_decoders(NET)
     x, teacher = batch(NET, w)
     expected, errors = decoded(against, NET, w, x, teacher), []
     for step in steps:
@@ -146,7 +136,7 @@ def test_small_steps_follow_the_decoders(rule):
         else:
             assert order(STEPS, found) == pytest.approx(1, abs=0.1)
             assert found[-1] < 1e-4
-    w = drawn(NET)
+    w = with_decoders(NET)
     x, teacher = batch(NET, w)
     gradient = backprop_gradient(NET, w, x, teacher)
     assert min(off(decoded(rule, NET, w, x, teacher), gradient, ["W_1_0", "W_2_1"])) > 0.3
@@ -167,14 +157,14 @@ def test_small_steps_of_a_spoilt_rule_follow_something_else(rule, mutant):
 def test_the_highest_hidden_layer_is_backprop_times_the_step(loss, step):
     """Exactly, whatever the decoders. Oracle: autograd. With a learned top it is not."""
     net = mlp(NET.sizes, "tanh", loss)
-    w = drawn(net)
+    w = with_decoders(net)
     x, teacher = batch(net, w)
     gradient = backprop_gradient(net, w, x, teacher)
     expected = {n: step * gradient[n] for n in ("W_3_2", "b_3")} | {n: gradient[n] for n in ("W_4_3", "b_4")}
     rule = DTP.with_constants(step=step)
     for seed in (1, 2):
         assert (
-            max(off(update(rule, net, x, teacher, drawn(net, seed=seed) | draw(net, gaussian)), expected, expected))
+            max(off(update(rule, net, x, teacher, with_decoders(net, seed=seed) | draw(net, gaussian)), expected, expected))
             < 1e-13
         )
     assert (
@@ -190,7 +180,7 @@ def test_the_highest_hidden_layer_is_backprop_times_the_step(loss, step):
 def test_the_highest_hidden_layer_in_every_realisation(realisation):
     """The same at a step of 1/2; tolerances of the edges."""
     net = mlp([4, 4, 4, 3])
-    w = drawn(net)
+    w = with_decoders(net)
     x, teacher = batch(net, w, 2)
     gradient = backprop_gradient(net, w, x, teacher)
     rule = replace(DTP, phases={}, name="learn")
@@ -211,7 +201,7 @@ TRANSPOSED = replace(
 def test_with_the_transposed_jacobian_for_a_decoder_it_is_backprop(loss):
     """A decoder whose step is J^T makes every layer backprop times the step. Oracle: autograd."""
     net = mlp(NET.sizes, "tanh", loss)
-    w = drawn(net)
+    w = with_decoders(net)
     x, teacher = batch(net, w)
     gradient = backprop_gradient(net, w, x, teacher)
     expected = {n: 0.5 * gradient[n] for n in matrices(net)}
@@ -223,7 +213,7 @@ def test_with_the_transposed_jacobian_for_a_decoder_it_is_backprop(loss):
 def test_so_it_is_in_a_rate_circuit():
     """With softmax, to the edge's 1e-8."""
     net = mlp([4, 4, 4, 3], "tanh", "cross_entropy")
-    w = drawn(net)
+    w = with_decoders(net)
     x, teacher = batch(net, w, 2, 3)
     gradient = backprop_gradient(net, w, x, teacher)
     assert agrees(TRANSPOSED, net, x, teacher, w, {n: 0.5 * gradient[n] for n in matrices(net)}, "circuit.rate")
@@ -266,7 +256,7 @@ def test_a_finite_step_in_every_realisation(rule, realisation):
     """Oracle: the published recursion in NumPy, tanh, step 1/2; tolerances of the edges."""
     rule = BOTH[rule]
     net = mlp([4, 4, 4, 3])
-    w = drawn(net)
+    w = with_decoders(net)
     x, teacher = batch(net, w, 2)
     learn = replace(rule, phases={}, name="learn")
     expected = follow(rule, net, w, x, teacher, 0.5)
@@ -319,110 +309,3 @@ def test_over_a_skip_connection_one_decoder_hears_both_layers(rule):
         ("W(probe_below) + b", "W(probe_below) - b"),
     ):
         assert max(errors(spoilt(rule, swap))) > 0.02, swap
-
-
-# -- decoders ----------------------------------------------------------------------------------------------------------
-
-INVERSE_MUTANTS = {
-    "clean aim": (("(probe_post - guess_post)", "(rate_post - guess_post)"),),
-    "no noise": (("probe = rate + sigma*noise", "probe = rate"),),
-    "sign": (("(probe_post - guess_post)", "(probe_post + guess_post)"),),
-    "clean image": (("W(probe_below)", "W(rate_below)"),),
-}
-
-
-@pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
-def test_decoders_descend_the_reconstruction_error_of_the_probes(rule):
-    """Oracle: autograd of 1/2 |probe - tanh(Q h)|^2 for the very noise that was drawn, all layers at once."""
-    w = drawn(NET)
-    x, teacher = batch(NET, w)
-    program, weights, given = prepare(phase_only(rule), NET, x, teacher, w)
-    found = simulated(program, weights, given, "tensor.rate")
-    assert sorted(found) == [f"Q_{k}_{k + 1}" for k in (1, 2, 3)][: 3 if rule is TOP else 2]
-    probe, sigma = torch.tensor(x), rule.constants["sigma"]
-    for k in (1, 2, 3):
-        if f"Q_{k}_{k + 1}" not in found:
-            continue
-        rate = torch.tanh(probe @ torch.tensor(w[f"W_{k}_{k - 1}"]).T + torch.tensor(w[f"b_{k}"]))
-        probe = rate + sigma * torch.tensor(given[f"noise_inverse_{k}"])
-        image = probe @ torch.tensor(w[f"W_{k + 1}_{k}"]).T + torch.tensor(w[f"b_{k + 1}"])
-        image = image if k + 1 == NET.output else torch.tanh(image)
-        leaf = torch.tensor(w[f"Q_{k}_{k + 1}"], requires_grad=True)
-        loss = 0.5 * (probe - torch.tanh(image @ leaf.T)).square().sum(1).mean()
-        expected = -torch.autograd.grad(loss, leaf)[0].numpy()
-        assert off(found, {f"Q_{k}_{k + 1}": expected}, [f"Q_{k}_{k + 1}"])[0] < 1e-13
-
-
-def white_probes(rule, net, w, x):
-    """(program, weights, given): every sample with every pair of +- sqrt(n) e_i as the noise of layers 1 and 2, so that
-    the noise has exactly unit covariance and meets neither the rates nor the other layer's."""
-    one, two = (np.sqrt(net.sizes[k]) * np.vstack([np.eye(net.sizes[k]), -np.eye(net.sizes[k])]) for k in (1, 2))
-    if rule is DTP:
-        two = np.zeros((1, net.sizes[2]))  # no decoder listens to it
-    pairs = [(s, a, b) for s in x for a in one for b in two]
-    data, a, b = (np.array(part) for part in zip(*pairs, strict=True))
-    program, weights, given = prepare(phase_only(rule), net, data[:1], np.zeros((1, net.sizes[-1])), w)
-    chosen = {"data_0": data, "noise_inverse_1": a, "noise_inverse_2": b}
-    return program, weights, {name: chosen[name] for name in given if name in chosen}
-
-
-def optimum(moments: np.ndarray, forward: np.ndarray) -> np.ndarray:
-    """C W^T (W C W^T)^-1: the best linear reconstruction of what has second moments C from its image."""
-    return moments @ forward.T @ np.linalg.inv(forward @ moments @ forward.T)
-
-
-def moments_of(net, w, x, sigma) -> dict[str, np.ndarray]:
-    """Second moments of the probes of a linear net without biases, of which Q_k_(k+1) is to be the inverse."""
-    rates = x @ w["W_1_0"].T
-    one = rates.T @ rates / len(x) + sigma**2 * np.eye(net.sizes[1])
-    two = w["W_2_1"] @ one @ w["W_2_1"].T + sigma**2 * np.eye(net.sizes[2])
-    return {"Q_1_2": one, "Q_2_3": two}
-
-
-@pytest.mark.parametrize("sizes", [(3, 4, 3, 2), (3, 3, 3, 3)], ids=["contracting", "square"])
-@pytest.mark.parametrize("rule", BOTH.values(), ids=BOTH)
-def test_the_learned_inverse_is_the_one_that_keeps_the_noise(rule, sizes):
-    """For a linear net: the mean change is (C - V W C) W^T, so that it ends at V = C W^T (W C W^T)^-1.
-
-    That is the inverse of a square W; of a contracting one it is not the pseudo-inverse, as the probes are not white.
-    """
-    net = mlp(sizes, "linear")
-    w = drawn(net, bias=0.0)
-    x = np.random.default_rng(5).uniform(-1, 2, (4, 3))
-    learned = [q for q in ("Q_1_2", "Q_2_3") if q in weights_of(rule, net, w)]
-    moments = moments_of(net, w, x, rule.constants["sigma"])
-    up = {q: w[f"W_{q[-1]}_{q[2]}"] for q in learned}
-
-    def change(decoders, rule=rule):
-        return simulated(*white_probes(rule, net, w | decoders, x), "tensor.rate")
-
-    law = {q: (moments[q] - w[q] @ up[q] @ moments[q]) @ up[q].T for q in learned}
-    start = change({})
-    assert max(off(start, law, learned)) < 1e-13
-    best, other = (
-        {q: f(q) for q in learned} for f in (lambda q: optimum(moments[q], up[q]), lambda q: np.linalg.pinv(up[q]))
-    )
-    assert all(np.linalg.norm(change(best)[q]) < 1e-13 * np.linalg.norm(start[q]) for q in learned)
-    if len(set(sizes)) == 1:
-        assert max(off(best, other, learned)) < 1e-12
-    else:
-        assert all(np.linalg.norm(change(other)[q]) > 0.02 * np.linalg.norm(start[q]) for q in learned)
-    for mutant, swaps in INVERSE_MUTANTS.items():
-        if mutant in ("no noise", "clean image") and len(set(sizes)) == 1:
-            continue  # the inverse of a square W undoes these as well
-        _, weights, given = white_probes(rule, net, w | best, x)
-        wrong = prepare(phase_only(spoilt(rule, *swaps)), net, x, np.zeros((4, sizes[-1])))[0]
-        found = simulated(wrong, weights, given, "tensor.rate")
-        assert any(np.linalg.norm(found[q]) > 0.01 * np.linalg.norm(start[q]) for q in learned), mutant
-
-
-@pytest.mark.parametrize("realisation", ["circuit.rate", "tensor.spiking"])
-def test_the_mean_change_of_decoders_in_other_realisations(realisation):
-    """The same law on a smaller net, probes and all; tolerances of the edges."""
-    net = mlp([2, 2, 2, 2], "linear")
-    w = drawn(net, bias=0.0)
-    x = np.random.default_rng(5).uniform(-1, 1, (2, 2))
-    moments = moments_of(net, w, x, DTP.constants["sigma"])["Q_1_2"]
-    law = (moments - w["Q_1_2"] @ w["W_2_1"] @ moments) @ w["W_2_1"].T
-    found = simulated(*white_probes(DTP, net, w, x), realisation)
-    assert agree(found, {"Q_1_2": law}, realisation, ["Q_1_2"])
