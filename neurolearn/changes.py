@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from neurolearn import streams
+from neurolearn import quantity, streams
 from neurolearn.errors import InputError, SettlingError
 from neurolearn.network import Network
 from neurolearn.program import Program, lower
@@ -40,29 +40,50 @@ def prepare(rule: Rule, network: Network, x, teacher, weights=None, *, seed: int
 
     Raises InputError naming the array, its shape and the shape that is needed.
     """
-    program = lower(rule, network)
+    if not isinstance(rule, Rule):
+        raise InputError(f"rule is {rule!r}; give a Rule, such as neurolearn.rules.get('feedback_alignment').")
+    if not isinstance(network, Network):
+        raise InputError(f"network is {network!r}; give a Network, such as neurolearn.mlp([4, 6, 3]).")
+    program, seed = lower(rule, network), quantity.whole("seed", seed, 0)
     if held:
         layers: dict[int, set[str]] = {}
         for signal, values in held.items():
             for layer in values:
                 layers.setdefault(layer, set()).add(signal)
         program = program.hold(layers)
-    x, teacher = np.atleast_2d(np.asarray(x, float)), np.atleast_2d(np.asarray(teacher, float))
-    for name, value, size in (("x", x, network.sizes[0]), ("teacher", teacher, network.sizes[-1])):
-        if value.ndim != 2 or value.shape[1] != size:
-            raise InputError(f"{name} has shape {value.shape}; this network ({network}) needs (batch, {size}).")
-        if not np.isfinite(value).all():
-            raise InputError(f"{name} has values that are not finite; remove or impute them.")
-    if len(x) != len(teacher):
-        raise InputError(f"x has {len(x)} samples and teacher {len(teacher)}; they must agree.")
+    x, teacher = samples(network, x, teacher)
     start = streams.initial_weights(program, rule.pathways, seed, bias)
+    if not isinstance(weights, Mapping | None):
+        raise InputError(f"weights is {type(weights).__name__}; give names with their matrices, such as {{'W_1_0': (to, from)}}.")
     for name, value in (weights or {}).items():
-        if name in start and np.shape(value) != start[name].shape:
+        if name not in start:
+            raise InputError(f"weights names {name!r}; {rule.name} has {', '.join(start)} here (what is tied follows another).")
+        if np.shape(value) != start[name].shape:
             raise InputError(
                 f"weight {name} has shape {np.shape(value)}; this network needs (to, from) = {start[name].shape}."
             )
-    start |= {n: np.asarray(v, float) for n, v in (weights or {}).items() if n in start}
+    start |= {n: np.asarray(v, float) for n, v in (weights or {}).items()}
     return program, start, streams.given(program, x, teacher, seed=seed, held=held)
+
+
+def samples(network: Network, x, teacher) -> tuple[np.ndarray, np.ndarray]:
+    """(x, teacher) as float arrays (batch, units) of a network's two ends. Raises InputError for what they cannot be."""
+    found = []
+    for name, value, size in (("x", x, network.sizes[0]), ("teacher", teacher, network.sizes[-1])):
+        try:
+            value = np.atleast_2d(np.asarray(value, float))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{name} is no array of numbers ({error}); give (batch, {size}).") from None
+        if value.ndim != 2 or value.shape[1] != size:
+            raise InputError(f"{name} has shape {value.shape}; this network ({network}) needs (batch, {size}).")
+        if not len(value):
+            raise InputError(f"{name} has no samples; give at least one.")
+        if not np.isfinite(value).all():
+            raise InputError(f"{name} has values that are not finite; remove or impute them.")
+        found.append(value)
+    if len(found[0]) != len(found[1]):
+        raise InputError(f"x has {len(found[0])} samples and teacher {len(found[1])}; they must agree.")
+    return found[0], found[1]
 
 
 def update(

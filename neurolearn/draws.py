@@ -68,6 +68,25 @@ def codes(program: Program, timing: Timing) -> list[Code]:
     return found
 
 
+def check_names(program: Program, timing: Timing) -> None:
+    """Raises InputError for an entry of ``taus`` or ``unit_rates`` that nothing in the program has.
+
+    An entry for ``error``, which most rules send, may stand in settings that serve several rules.
+    """
+    calls = {c.key for cell in program.cells for c in cell.compartments}
+    pathways = {key.split(".")[0] for key in calls} | {"trace", "apical"}
+    for name in timing.taus:
+        if name not in calls and name not in pathways and not name.startswith("apical."):
+            raise InputError(
+                f"Timing: taus names {name!r}; in {program.name} a time constant is of {', '.join(sorted(calls | pathways))}."
+            )
+    signals = {signal.name for cell in program.cells for signal in cell.signals} | {s for cell in program.cells for s in cell.sent}
+    for name in timing.unit_rates:
+        if name not in signals | {"error"}:
+            sent = sorted({s for cell in program.cells for s in cell.sent})
+            raise InputError(f"Timing: unit_rates names {name!r}; what {program.name} sends is {', '.join(sent)}.")
+
+
 def start_potentials(program: Program, timing: Timing, batch: int) -> dict[str, np.ndarray]:
     """{signal_cell: initial ON potential (cells, batch, units)}; the OFF cell of an opponent pair starts at minus it."""
     values = {}

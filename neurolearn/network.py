@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from neurolearn import activations, sparse
+from neurolearn import activations, quantity, sparse
 from neurolearn.errors import InputError
 
 LOSSES = ("squared", "cross_entropy")
@@ -48,8 +48,8 @@ class Network:
     structure: int = 0
 
     def __post_init__(self) -> None:
-        sizes = tuple(int(n) for n in self.sizes)
-        if len(sizes) < 2 or min(sizes) < 1:
+        sizes = tuple(quantity.whole("sizes", n, 1) for n in self.sizes)
+        if len(sizes) < 2:
             raise InputError(f"sizes is {self.sizes}; give at least an input and an output size, all positive.")
         object.__setattr__(self, "sizes", sizes)
         object.__setattr__(self, "activation", activations.get(self.activation))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 
+from neurolearn import quantity
 from neurolearn.equations import Expr, Reader, Span
 from neurolearn.errors import InputError
 
@@ -37,8 +38,7 @@ class Trace:
     def __post_init__(self) -> None:
         if self.side not in ("pre", "post"):
             raise InputError(f"Trace: side is {self.side!r}; choose pre or post.")
-        if not (isfinite(self.tau) and self.tau > 0):
-            raise InputError(f"Trace: tau is {self.tau}; give a positive time in seconds.")
+        object.__setattr__(self, "tau", quantity.si("Trace: tau", self.tau, "s"))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from neurolearn import quantity
 from neurolearn.errors import InputError
 
 CODINGS = ("opponent", "rectified_pair", "baseline", "two_phase", "graded")
@@ -26,15 +27,14 @@ class Baseline:
     tau: float = 20.0
 
     def __post_init__(self) -> None:
-        for name in ("rate", "tau"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"Baseline: {name} is {value}; it must be positive (SI units).")
+        if self.rate is not None:
+            object.__setattr__(self, "rate", quantity.si("Baseline: rate", self.rate, "s^-1"))
+        object.__setattr__(self, "tau", quantity.si("Baseline: tau", self.tau, "s"))
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Time in circuits and spiking tensors; SI units.
+    """Time in circuits and spiking tensors: SI numbers, or Brian2 quantities (``dt=1*ms``), which become SI numbers.
 
     dt: step (s). tau: synaptic time constant (s), per pathway or per call ("W" or
     "W.rate") in ``taus``. settle: steps of a phase before its window
@@ -63,16 +63,26 @@ class Timing:
     baseline: Baseline = Baseline()
 
     def __post_init__(self) -> None:
-        for name in ("dt", "tau", "unit_rate"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"Timing: {name} is {getattr(self, name)}; it must be positive (SI units).")
-        if self.settle < 1 or self.window < 1:
-            raise InputError(f"Timing: settle = {self.settle}, window = {self.window}; both are at least one step.")
-        if not isinstance(self.cells, int) or self.cells < 1:
-            raise InputError(f"Timing: cells is {self.cells!r}; give a whole number of cells per unit, 1 or more.")
-        for name, tau in self.taus.items():
-            if not tau > 0:
-                raise InputError(f"Timing: taus[{name!r}] is {tau}; it must be positive (SI units).")
+        def put(name: str, value) -> None:
+            object.__setattr__(self, name, value)
+
+        for name, kind in (("dt", "s"), ("tau", "s"), ("unit_rate", "s^-1")):
+            put(name, quantity.si(f"Timing: {name}", getattr(self, name), kind))
+        put("taus", quantity.table("Timing: taus", self.taus, "s"))
+        put("unit_rates", quantity.table("Timing: unit_rates", self.unit_rates, "s^-1"))
+        for name, least in (("settle", 1), ("window", 1), ("cells", 1), ("seed", 0)):
+            steps = " (in steps of dt)" if name in ("settle", "window") else ""
+            put(name, quantity.whole(f"Timing: {name}{steps}", getattr(self, name), least))
+        if not isinstance(self.membrane, tuple | list) or len(self.membrane) != 2:
+            raise InputError(f"Timing: membrane is {self.membrane!r}; give (time constant, leak potential), such as (20e-3, 0.0).")
+        tau, leak = self.membrane
+        put("membrane", (quantity.si("Timing: the time constant of membrane", tau, "s"),
+                         quantity.si("Timing: the leak potential of membrane", leak, "1", -float("inf"))))  # fmt: skip
+        put("jitter", quantity.si("Timing: jitter", self.jitter, "1", 0.0))
+        if self.dt > self.membrane[0]:
+            raise InputError(
+                f"Timing: dt = {self.dt} s is too coarse for a membrane of {self.membrane[0]} s; take dt at most half of it."
+            )
         if self.dt > min([self.tau, *self.taus.values()]) / STEPS:
             raise InputError(
                 f"Timing: dt = {self.dt} s is too coarse for the filter of {min([self.tau, *self.taus.values()])} s; "
@@ -80,6 +90,10 @@ class Timing:
             )
         if self.encoding not in ("regular", "poisson"):
             raise InputError(f"Timing: encoding is {self.encoding!r}; choose regular or poisson.")
+        if not isinstance(self.codings, Mapping):
+            raise InputError(f"Timing: codings is {self.codings!r}; give signals with their codings, such as {{'error': 'baseline'}}.")
+        if not isinstance(self.baseline, Baseline):
+            raise InputError(f"Timing: baseline is {self.baseline!r}; give Baseline(rate=..., tau=...).")
         for signal, coding in self.codings.items():
             if coding not in CODINGS:
                 raise InputError(f"Timing: codings[{signal!r}] is {coding!r}; choose one of {', '.join(CODINGS)}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import logging
 import os
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from neurolearn.network import Network, mlp
 from neurolearn.rule import Rule
 
 torch.set_num_threads(1)  # nets this small only lose by sharing
-logging.getLogger("brian2.core.base.unused_brian_object").setLevel(logging.ERROR)  # a test may build and not run
 
 ROOT = Path(__file__).resolve().parent.parent
 

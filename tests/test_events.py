@@ -295,7 +295,7 @@ def test_a_delayed_spike_is_heard_when_it_arrives():
     (lambda: stdp.Form("mine", {"r": stdp.Trace("pre", 0.02)}, on_post="f(r)"), "f belongs to a cell"),
     (lambda: stdp.Form("mine", {"rate_post": stdp.Trace("pre", 0.02)}), "rename"),
     (lambda: stdp.Trace("below", 0.02), "side is 'below'; choose pre or post"),
-    (lambda: stdp.Trace("pre", 0.0), "positive time in seconds"),
+    (lambda: stdp.Trace("pre", 0.0), "Trace: tau is 0.0; it must be positive"),
     (lambda: stdp.pair(A_plus=np.inf), "A_plus is inf"),
     (lambda: pairing(stdp.pair(), [0.6], 1, 1.0), r"half a period is 0\.5 s"),
     (lambda: pairing(stdp.pair(), [0.0005], 1, 1.0), "not multiples of dt"),

@@ -83,6 +83,17 @@ def source(path: str | Path, rule, network, x, teacher, weights=None, **options)
     return build(rule, network, x, teacher, weights, **options).save(path)
 
 
+def check_options(program: Program, timing: Timing, biology: Biology | None) -> None:
+    """Raises InputError unless they are what they should be, and every name in ``timing`` is one of the program."""
+    from neurolearn.draws import check_names
+
+    if not isinstance(timing, Timing):
+        raise InputError(f"timing is {timing!r}; give a Timing, such as neurolearn.Timing(settle=200, window=200).")
+    if not isinstance(biology, Biology | None):
+        raise InputError(f"biology is {biology!r}; give circuit.Biology(...), or None.")
+    check_names(program, timing)
+
+
 def make(
     program: Program,
     weights,
@@ -98,7 +109,7 @@ def make(
     guards: Guards | None = None,
 ) -> Circuit | Planned:
     """``build`` from a Program, its weights and what ``streams.given`` gives it. target: None for the plan alone."""
-    from neurolearn import ties
+    from neurolearn import quantity, ties
     from neurolearn.circuit import cells, rate, spiking
     from neurolearn.circuit.biology import crowd
     from neurolearn.circuit.built import execute
@@ -106,6 +117,10 @@ def make(
     from neurolearn.circuit.plasticity import learning
 
     weights = ties.complete(program, weights)
+    learning_rate = quantity.si("learning_rate", learning_rate)
+    check_options(program, timing, biology)
+    if not isinstance(guards, Guards | None):
+        raise InputError(f"guards is {guards!r}; give circuit.Guards(...), or None.")
     if kind not in KINDS:
         raise InputError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}.")
     if placement not in PLACEMENTS or (placement == "cells" and kind == "rate"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import logging
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +153,8 @@ class Circuit:
     def save(self, path: str | Path) -> Path:
         """Write the script and, beside it, the .npz it reads; returns the script's path."""
         path = Path(path).with_suffix(".py")
+        if not path.parent.is_dir():
+            raise InputError(f"path is {str(path)!r}, and there is no folder {str(path.parent)!r}; make it, or give another.")
         path.write_text(self.source)
         np.savez(path.with_suffix(".npz"), **script.arrays(self.plan))
         return path
@@ -173,6 +176,16 @@ def objects(plan: CircuitPlan, target: str = "numpy"):
         raise InputError(f"target is {target!r}; choose numpy or cython.")
     source = script.text(plan)
     return (*executed(source, plan.title)["build"](script.arrays(plan), target), source)
+
+
+class _Ours(logging.Filter):
+    """Brian2 warns of every object that goes without having run: of a circuit that was built to be looked at, that is no news."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "File '<neurolearn " not in record.getMessage()
+
+
+logging.getLogger("brian2.core.base.unused_brian_object").addFilter(_Ours())
 
 
 def executed(source: str, title: str) -> dict:

@@ -10,8 +10,8 @@ import numpy as np
 
 from neurolearn import streams
 from neurolearn.changes import prepare
+from neurolearn.changes import samples as checked
 from neurolearn.circuit.online import Online, Rates
-from neurolearn.errors import InputError
 from neurolearn.network import Network
 from neurolearn.rule import Rule
 from neurolearn.timing import Timing
@@ -88,17 +88,15 @@ class Learner:
         x: (samples, inputs), teacher: (samples, outputs). rates: one number, or one for each weight, pathway or bias, as of
         ``Online.run``; ``readout_only(rate)`` makes those of the control. recorder: a ``Recorder``, to which every segment goes.
         """
-        x, teacher = np.atleast_2d(np.asarray(x, float)), np.atleast_2d(np.asarray(teacher, float))
-        if len(x) != len(teacher):
-            raise InputError(f"x has {len(x)} samples and teacher {len(teacher)}; they must agree.")
+        x, teacher = checked(self.network, x, teacher)
         said = self._run(x, teacher, rates, step=0, first=self.seen, recorder=recorder)
         self.seen += len(x)
         return said
 
     def respond(self, x) -> np.ndarray:
         """What the output says to these samples, untaught and with every weight frozen: (samples, outputs)."""
-        x = np.atleast_2d(np.asarray(x, float))
-        said = self._run(x, np.zeros((len(x), self.network.sizes[-1])), 0.0, step=1, first=self.asked)
+        x, nobody = checked(self.network, x, np.zeros((len(np.atleast_2d(x)), self.network.sizes[-1])))
+        said = self._run(x, nobody, 0.0, step=1, first=self.asked)
         self.asked += len(x)
         return said
 

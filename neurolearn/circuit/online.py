@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from neurolearn import ties
-from neurolearn.circuit import cells, rate, spiking
+from neurolearn import quantity, ties
+from neurolearn.circuit import cells, check_options, rate, spiking
 from neurolearn.circuit.biology import Biology
 from neurolearn.circuit.engines import engine
 from neurolearn.circuit.plan import CircuitPlan, MonitorPlan, Stream
@@ -61,6 +61,7 @@ class Online:
             raise InputError(f"kind is {kind!r}; choose rate or spiking.")
         if placement not in ("unit", "cells") or (placement == "cells" and kind == "rate"):
             raise InputError(f"placement is {placement!r}; choose unit, or cells for a spiking circuit.")
+        check_options(program, timing, biology)
         if not isinstance(samples, int) or samples < 1:
             raise InputError(f"samples is {samples!r}, the length of a segment; give an integer >= 1.")
         self.program, self.timing, self.kind, self.samples = program, timing, kind, samples
@@ -174,10 +175,11 @@ class Online:
 
         def rate(name: str) -> float:
             if not isinstance(rates, Mapping):
-                return float(rates)
+                return quantity.si("learning rate", rates, "1", 0.0)
             weight = self.program.weights[name]
             own = name.rsplit("_", 1)[0] if weight.source is None else weight.pathway
-            return float(next((rates[n] for n in (name, own, weight.pathway, "*") if n in rates), 0.0))
+            found = next((rates[n] for n in (name, own, weight.pathway, "*") if n in rates), 0.0)
+            return quantity.si(f"learning rate of {name}", found, "1", 0.0)
 
         return {name: rate(name) for name in self._homes}
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from brian2 import BrianObject, Clock, NeuronGroup, Quantity, Synapses, hertz, linked_var, second
 
-from neurolearn import activations, ties
+from neurolearn import activations, quantity, ties
 from neurolearn.changes import prepare
 from neurolearn.circuit.attached import additions
 from neurolearn.circuit.attached.host import Drive, Host
@@ -58,6 +58,8 @@ class Attached:
         group = self.objects[f"learn_{name}"]
         if np.shape(teacher) != (len(group),):
             raise InputError(f"teacher has shape {np.shape(teacher)}; {name} needs ({len(group)},).")
+        if not np.isfinite(np.asarray(teacher, float)).all():
+            raise InputError(f"teacher is {teacher!r}; give finite numbers.")
         group.teacher = np.asarray(teacher, float)
 
     def changes(self) -> dict[str, np.ndarray]:
@@ -97,6 +99,7 @@ def attach(
     the input that counts as a signal of 1. weights: of the added pathways, by name; the others are drawn from ``seed``.
     Raises InputError, which says what a group or Synapses lacks.
     """
+    learning_rate = quantity.si("attach: learning_rate", learning_rate)
     host = Host(list(groups), list(synapses), weight, activations.get(activation), drive, output, area, input_unit)
     timing = timing or Timing(dt=host.dt, settle=round(1 / host.dt), window=round(1 / host.dt))
     if abs(timing.dt - host.dt) > 1e-9 * host.dt:

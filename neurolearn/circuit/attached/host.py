@@ -79,6 +79,8 @@ class Host:
             raise InputError(
                 f"attach: groups has {len(self.groups)}; give one for each layer, input and output included."
             )
+        if not self.synapses:
+            raise InputError("attach: synapses is empty; give the forward Synapses between the groups, connected.")
         for k, group in enumerate(self.groups):
             events = getattr(group, "events", {"spike": None})
             if k < len(self.groups) - 1 and "spike" not in events:

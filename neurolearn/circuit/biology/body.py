@@ -54,6 +54,8 @@ class Biology:
         _share("irregularity", self.irregularity)
         if not isinstance(self.background, Background | None):
             raise InputError(f"Biology: background is {self.background!r}; give Background(amplitude, tau).")
+        if not isinstance(self.dale, bool):
+            raise InputError(f"Biology: dale is {self.dale!r}; give True or False.")
 
     def embody(self, plan: CircuitPlan, program: Program, timing: Timing, kind: str) -> Program:
         """Put these options into the plan of a circuit ("rate" or "spiking"); returns the program that it then is of.

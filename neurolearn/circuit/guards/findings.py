@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurolearn import quantity
 from neurolearn.errors import InputError, NeurolearnError, SaturationError, SettlingError, SimulationError
 
 POLICIES = ("raise", "warn", "ignore")
@@ -85,6 +86,8 @@ class Guards:
         for guard in ERRORS:
             if getattr(self, guard) not in POLICIES:
                 raise InputError(f"Guards: {guard} is {getattr(self, guard)!r}; choose one of {', '.join(POLICIES)}.")
+        for limit in ("spikes", "residual", "halves"):
+            quantity.si(f"Guards: {limit}", getattr(self, limit))
 
     def wants(self, *guards: str) -> bool:
         """Whether any of these is not ignored."""

@@ -41,7 +41,7 @@ def draw(
 ):
     """Draw a circuit: layers from the lowest up, a column for the cells of each signal. Returns the axes.
 
-    circuit: a built ``Circuit``, or what ``planned`` returns. ax: axes to draw into, else a figure of its own. path: the
+    circuit: a built ``Circuit``, a ``Learner``, what ``planned`` returns. ax: axes to draw into, else a figure of its own. path: the
     figure is written there (.svg, .pdf or .png) and closed. width: mm, or single (85), middle (120) or double (178), the
     columns of journals; default is the narrowest that is comfortable. title, legend: leave them out where a caption says
     it. Raises InputError for another suffix or width.
@@ -50,6 +50,8 @@ def draw(
         raise InputError(f"path is {str(path)!r}; a drawing is written as {', '.join(SUFFIXES)}.")
     if isinstance(width, str) and width not in WIDTHS:
         raise InputError(f"width is {width!r}; give millimetres or one of {', '.join(WIDTHS)}.")
+    if path is not None and not Path(path).parent.is_dir():
+        raise InputError(f"path is {str(path)!r}, and there is no folder {str(Path(path).parent)!r}; make it, or give another.")
     drawn = sketch(circuit)
     page = layout(drawn, width, title, legend)
     with figures.style(), _text_that_stays_text():

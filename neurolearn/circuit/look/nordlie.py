@@ -13,7 +13,7 @@ import numpy as np
 
 from neurolearn.circuit.look.captions import weight_label
 from neurolearn.circuit.look.models import Model, models, thresholds
-from neurolearn.circuit.look.sketch import KINDS, Edge, Sketch, placed, sketch
+from neurolearn.circuit.look.sketch import KINDS, Edge, Sketch, placed, sketch, whole
 from neurolearn.circuit.look.tables import Cell, Parameters, Quantity, Section, said
 from neurolearn.circuit.plan import CircuitPlan, Planned, SynapsesPlan
 from neurolearn.equations import show
@@ -39,7 +39,8 @@ OUTSIDE = {
 
 
 def parameters(circuit: Planned) -> Parameters:
-    """The parameters of a built ``Circuit``, or of what ``planned`` returns."""
+    """The parameters of a built ``Circuit``, of a ``Learner``, or of what ``planned`` returns."""
+    circuit = whole(circuit)
     drawn, program, plan = sketch(circuit), placed(circuit), circuit.plan
     times = _times(plan, program, getattr(circuit, "samples", 1))
     found = models(plan)

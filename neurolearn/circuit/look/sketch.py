@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from neurolearn.circuit.plan import CircuitPlan, Planned, SynapsesPlan
 from neurolearn.equations import show
+from neurolearn.errors import InputError
 from neurolearn.program import Cell, Compartment, Path, Plastic, Program
 
 KINDS = ("input", "rate", "other", "error", "source")
@@ -118,8 +119,17 @@ def placed(circuit: Planned) -> Program:
     return getattr(circuit, "built", circuit.program)  # an online circuit keeps the one before as ``program``
 
 
+def whole(circuit) -> Planned:
+    """What has a plan: the circuit itself, or that of a ``Learner``. Raises InputError for what has none."""
+    found = getattr(circuit, "circuit", circuit)
+    if not (hasattr(found, "plan") and hasattr(found, "program")):
+        raise InputError(f"circuit is {circuit!r}; give what circuit.planned, build or Learner return.")
+    return found
+
+
 def sketch(circuit: Planned) -> Sketch:
-    """Nodes and edges of a circuit: of ``planned``, ``build`` or ``online``."""
+    """Nodes and edges of a circuit: of ``planned``, ``build``, ``Online`` or ``Learner``. Raises InputError for anything else."""
+    circuit = whole(circuit)
     program, plan = placed(circuit), circuit.plan
     taught, noisy = _depends(program, "teacher"), _depends(program, "noise", "uniform")
     principal = _principal(program, taught, noisy)

@@ -122,6 +122,8 @@ class Parameters:
         }
         if path.suffix not in forms:
             raise InputError(f"path is {str(path)!r}; parameters are written as {', '.join(SUFFIXES)}.")
+        if not path.parent.is_dir():
+            raise InputError(f"path is {str(path)!r}, and there is no folder {str(path.parent)!r}; make it, or give another.")
         path.write_text(forms[path.suffix](), encoding="utf-8")
         return path
 

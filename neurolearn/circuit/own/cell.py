@@ -52,7 +52,8 @@ class Cell:
                 raise InputError(f"{self.name}: namespace[{name!r}] is {value!r}; give one number or quantity.")
         if self.method not in METHODS:
             raise InputError(f"{self.name}: method is {self.method!r}; choose one of {', '.join(METHODS)}.")
-        if not same(self.drive_scale, self.background) or float(self.drive_scale) == 0:
+        scale, background = self.drive_scale, self.background
+        if not same(scale, background) or float(scale) == 0 or not np.isfinite([float(scale), float(background)]).all():
             raise InputError(
                 f"{self.name}: drive_scale is {self.drive_scale!r} and background {self.background!r}; the scale is the "
                 "drive for a potential of 1, not zero, and the background has its unit."
@@ -89,8 +90,10 @@ class Cell:
             raise InputError(
                 f"{self.name}: {self.drive!r} is the drive and stands in namespace too; take it out there."
             )
-        if not self.threshold:
-            raise InputError(f"{self.name}: it has no threshold; give the condition of a spike, such as 'v > 1'.")
+        for name, such in (("threshold", "the condition of a spike, as 'v > 1'"), ("reset", "what it does, as 'v = 0'")):
+            text = getattr(self, name)
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(f"{self.name}: it has no {name} ({text!r}); give {such}.")
 
     def _check_refractory(self) -> None:
         if self.refractory is None:
@@ -101,6 +104,8 @@ class Cell:
                 )
         elif not same(self.refractory, second) or np.ndim(self.refractory):
             raise InputError(f"{self.name}: refractory is {self.refractory!r}; give one time, such as 2*ms, or None.")
+        elif not 0 <= float(self.refractory) < np.inf:
+            raise InputError(f"{self.name}: refractory is {self.refractory!r}; it is 0 ms or longer (None for none).")
 
     def _check_names(self) -> None:
         drawn = sorted(n for n in self._identifiers if n in DRAWN or n.startswith("xi"))
@@ -125,6 +130,8 @@ class Cell:
             eq = self.equations.get(name)
             if eq is None or eq.type == "subexpression" or name == self.drive:
                 raise InputError(f"{self.name}: start has {name!r}, which is no variable or parameter of the model.")
+            if len(limits(value)) != 2:
+                raise InputError(f"{self.name}: start[{name!r}] is {value!r}; give one value, or (lowest, highest).")
             if any(get_dimensions(part) is not eq.dim for part in limits(value)):
                 raise InputError(f"{self.name}: start[{name!r}] is {value!r}; {name} is in {unit_text(eq.dim)}.")
 
@@ -136,7 +143,7 @@ class Cell:
         try:
             return Equations(self.model)
         except Exception as error:
-            raise InputError(f"{self.name}: Brian2 refuses the model: {' '.join(str(error).split())[:300]}") from error
+            raise InputError(f"{self.name}: Brian2 refuses the model: {reason(error)}") from error
 
     @cached_property
     def _identifiers(self) -> set[str]:
@@ -184,6 +191,13 @@ def same(value, other) -> bool:
         return have_same_dimensions(value, other)
     except TypeError:
         return False
+
+
+def reason(error: BaseException) -> str:
+    """What Brian2 says is wrong: the first of its errors, in which the equation stands, on one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:300]
 
 
 def limits(value) -> tuple:

@@ -19,8 +19,9 @@ import numpy as np
 from brian2 import Network, SpikeMonitor, ms, prefs, second
 from scipy.optimize import nnls
 
+from neurolearn import quantity
 from neurolearn.activations import Activation
-from neurolearn.circuit.own.cell import Cell
+from neurolearn.circuit.own.cell import Cell, reason
 from neurolearn.errors import InputError
 
 FEWEST = 3  # spikes whose intervals make a rate; of a slower cell they are counted
@@ -69,7 +70,7 @@ def measured(
     highest rate. ``measured(...).cell`` is the ``Measured`` with residuals and both curves. Raises InputError if the cell
     is silent, fires at every drive, or has a curve that falls or does not fit.
     """
-    low, high = float(min(drives)), float(max(drives))
+    low, high = _asked(cell, drives, points, seconds, settle, dt)
     u = np.linspace(low, high, points)
     rates = _rates(cell, u, seconds, settle, dt)
     if not rates.any():
@@ -107,6 +108,20 @@ def measured(
     return curve.activation(facts)
 
 
+def _asked(cell, drives, points, seconds, settle, dt) -> tuple[float, float]:
+    """(lowest, highest) of ``drives``, once everything that ``measured`` was asked is what it may be. Raises InputError."""
+    if not isinstance(cell, Cell):
+        raise InputError(f"cell is {cell!r}; give a circuit.Cell.")
+    for name, value, least in (("seconds", seconds, None), ("settle", settle, 0.0), ("dt", dt, None)):
+        if not hasattr(value, "dim"):
+            raise InputError(f"{cell.name}: {name} is {value!r}; give a time with its unit, such as 0.5*second or 0.1*ms.")
+        quantity.si(f"{cell.name}: {name}", value, "s", least)
+    quantity.whole(f"{cell.name}: points", points, 10)
+    if np.shape(drives) != (2,) or not np.isfinite(np.asarray(drives, float)).all() or drives[0] == drives[1]:
+        raise InputError(f"{cell.name}: drives is {drives!r}; give (lowest, highest) potential, such as (-1, 4).")
+    return float(min(drives)), float(max(drives))
+
+
 def _rates(cell: Cell, drives: np.ndarray, seconds, settle, dt) -> np.ndarray:
     """Hz of each copy."""
     target = prefs.codegen.target
@@ -116,7 +131,7 @@ def _rates(cell: Cell, drives: np.ndarray, seconds, settle, dt) -> np.ndarray:
         monitor = SpikeMonitor(group)
         Network(group, monitor).run(settle + seconds, namespace={})
     except Exception as error:
-        raise InputError(f"{cell.name}: Brian2 refuses the cell: {' '.join(str(error).split())[:300]}") from error
+        raise InputError(f"{cell.name}: Brian2 refuses the cell: {reason(error)}") from error
     finally:
         prefs.codegen.target = target
     for name, variable in group.variables.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurolearn import quantity
 from neurolearn.circuit.plan import CircuitPlan, Regular, SpikePlan, SynapsesPlan
 from neurolearn.circuit.plasticity.events import inscribe
 from neurolearn.errors import InputError
@@ -31,9 +32,15 @@ def pairing(
     """
     from neurolearn.circuit.built import objects
 
+    if str(getattr(delays, "dim", "s")) != "s":
+        raise InputError(f"pairing: delays is {delays!r}; give times, such as [-10, 10]*ms.")
     values = np.asarray(delays, float)
-    if repetitions < 1 or not frequency > 0:
-        raise InputError(f"pairing: repetitions is {repetitions}, frequency {frequency} Hz; both must be positive.")
+    if not isinstance(form, Form):
+        raise InputError(f"pairing: form is {form!r}; give a stdp.Form, such as stdp.pair().")
+    repetitions = quantity.whole("pairing: repetitions", repetitions, 1)
+    frequency, dt = quantity.si("pairing: frequency", frequency, "s^-1"), quantity.si("pairing: dt", dt, "s")
+    if not np.isfinite(values).all():
+        raise InputError("pairing: delays are not all numbers; give times, such as [-10e-3, 10e-3].")
     if values.size == 0 or np.abs(values).max() > 0.5 / frequency:
         raise InputError(
             f"pairing: delays reach {np.abs(values).max(initial=0):g} s; half a period is {0.5 / frequency:g} s."

@@ -160,6 +160,9 @@ def listen(plan: CircuitPlan, recorders: Recorders, sample: int, samples: int) -
     sample: steps of a sample; samples: of a segment. Monitors of the plan's own kind go in as they are. Raises InputError
     for a group, signal, variable, cell or time that there is not, and for two tables of one name.
     """
+    if not isinstance(recorders, Iterable) or isinstance(recorders, str):
+        raise InputError(f"monitors is {recorders!r}; give a list of recorders, such as [SpikeMonitor('layer1')].")
+    recorders = list(recorders)
     clocks, tracks = Clocks(plan.dt, sample, sample * samples), []
     for number, recorder in enumerate(recorders):
         if isinstance(recorder, MonitorPlan | EventPlan):
@@ -170,8 +173,11 @@ def listen(plan: CircuitPlan, recorders: Recorders, sample: int, samples: int) -
             tracks.append(_events(plan, recorder, clocks))
         else:
             raise InputError(
-                f"monitors has {recorder!r}; give SpikeMonitor, StateMonitor or PopulationRateMonitor of circuit.recorders."
+                f"monitors has {recorder!r}; give SpikeMonitor, StateMonitor or PopulationRateMonitor of neurolearn.circuit."
             )
+    for recorder in recorders:
+        if "/" in (name := getattr(recorder, "name", "")):
+            raise InputError(f"name is {name!r}; give the table a name without '/'.")
     paths = [track.path for track in tracks]
     if twice := [path for path in paths if paths.count(path) > 1]:
         raise InputError(f"{twice[0]} is recorded twice; give one of the two recorders a name=... of its own.")
