@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -56,14 +57,21 @@ def prepare(rule: Rule, network: Network, x, teacher, weights=None, *, seed: int
     if not isinstance(weights, Mapping | None):
         raise InputError(f"weights is {type(weights).__name__}; give names with their matrices, such as {{'W_1_0': (to, from)}}.")
     for name, value in (weights or {}).items():
-        if name not in start:
+        if name not in start and not _elsewhere(name, program, network):
             raise InputError(f"weights names {name!r}; {rule.name} has {', '.join(start)} here (what is tied follows another).")
-        if np.shape(value) != start[name].shape:
+        if name in start and np.shape(value) != start[name].shape:
             raise InputError(
                 f"weight {name} has shape {np.shape(value)}; this network needs (to, from) = {start[name].shape}."
             )
-    start |= {n: np.asarray(v, float) for n, v in (weights or {}).items()}
+    start |= {n: np.asarray(v, float) for n, v in (weights or {}).items() if n in start}
     return program, start, streams.given(program, x, teacher, seed=seed, held=held)
+
+
+def _elsewhere(name: str, program: Program, network: Network) -> bool:
+    """Whether a weight that a rule does not have may be another rule's on the same network, as where two are compared."""
+    found = re.fullmatch(r"(\w+?)_(\d+)(?:_(\d+))?", name) if isinstance(name, str) else None
+    layers = max(len(network.sizes), len(program.cells))
+    return bool(found) and all(int(layer) < layers for layer in found.groups()[1:] if layer)
 
 
 def samples(network: Network, x, teacher) -> tuple[np.ndarray, np.ndarray]:

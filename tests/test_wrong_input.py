@@ -84,6 +84,7 @@ CALLS = [
     (lambda: build(x=np.zeros((0, 4)), teacher=np.zeros((0, 2))), "x has no samples"),
     (lambda: build(x=[["a"] * 4]), "x is no array of numbers"),
     (lambda: build(weights={"W_9_1": np.zeros((3, 4))}), "weights names 'W_9_1'; feedback_alignment has W_1_0, W_2_1"),
+    (lambda: build(weights={"W10": np.zeros((3, 4))}), "weights names 'W10'"),
     (lambda: build(weights=[1, 2]), "weights is list; give names with their matrices"),
     (lambda: build(seed=-1), "seed is -1; give a whole number"),
     (lambda: build(learning_rate=float("nan")), "learning_rate is nan; it must be positive"),
