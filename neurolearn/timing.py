@@ -42,7 +42,7 @@ class Timing:
     spikes/s per unit of signal, per signal in ``unit_rates``. membrane: (time constant in s, leak potential) of the
     coding cells. encoding: of the input, "regular" (integrators) or "poisson". jitter: relative spread of the
     thresholds. seed: of initial potentials, thresholds and Poisson input. cells: cells per unit,
-    in spikes; a stream has one.
+    in spikes.
     codings: of signals, by name, for circuit.spiking (one of CODINGS; opponent where nothing is said). A rate that is the
     cell's own f-I curve and Poisson input keep theirs. baseline: what codings of one cell per unit need.
     """

@@ -182,7 +182,7 @@ def test_an_option_that_makes_no_sense_is_refused(given, sentence):
     (Biology(background=Background(0.1, 5 * ms)), {"kind": "rate"}, "into 'cells' is of spiking circuits"),
     (Biology(background=Background(0.1, 5 * ms, "Q")), {}, "background goes into 'Q'; here are B, B.error, W, W.rate, cells"),
     (Biology(heterogeneity=0.9), {"timing": replace(SHORT, tau=3e-3)}, "less than two steps of 0.001 s"),
-    (Biology(dale=True), {"kind": "rate"}, "dale is of spiking circuits"),
+    (Biology(dale=True), {"kind": "rate"}, "dale is of spikes"),
     (Biology(dale=True), {"rule": RULES["backprop"]}, "read in both directions; it has no sign of its own"),
     (Biology(dale=True), {"rule": RULES["third_factor"]}, "has more than a weight and its change"),
     (Biology(delays={"W": 20 * ms, "B": 20 * ms}), {}, r"delays add up to 0.1 s .* settles for 0.1 s"),

@@ -113,7 +113,7 @@ def test_cells_that_hold_copies_of_one_weight_agree_after_every_segment():
     assert any(key.startswith("Q") for key in held)
     orders = circuit._orders(1, RATE, True)
     for key, homes in held.items():
-        copies = [home.matrix(orders[home.key], circuit.weights[key]) for home in homes]
+        copies = [home.after(orders[home.key], circuit.weights[key]) for home in homes]
         assert all(np.array_equal(copy, circuit.weights[key]) for copy in copies)
         assert not np.array_equal(circuit.weights[key], start[key])
 

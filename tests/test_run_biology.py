@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -39,6 +40,32 @@ def test_a_run_has_the_physiology_of_its_config_and_goes_on_with_it():
     assert all(np.array_equal(found[f"weight:{n}"], w) for n, w in plain.weights.items())
     assert all(np.array_equal(found[f"state:{n}"], v) for n, v in plain.state.items())
     assert not np.array_equal(trained()[1]["weight:W_1_0"], found["weight:W_1_0"])
+
+
+def test_a_run_with_cells_of_one_sign_several_per_unit_goes_on_from_arrays():
+    """Oracle: the same circuit without a break, to the last bit."""
+    first, found = trained(biology={**NOISY, "dale": True}, timing={**RUN["timing"], "cells": 2})
+    whole = first.step(1, first.step(0, first.begin())[0])[0]
+    assert set(whole) == set(found) and all(np.array_equal(found[n], v) for n, v in whole.items())
+    assert len(first.circuit.plan.partners) == 6 and first.circuit.built.crowd == 2
+
+
+@pytest.mark.slow  # two compilers
+@pytest.mark.timeout(1800)
+# A compiled target cannot be asked for without a compiler, and neurolearn works without one.
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiled targets need a C++ compiler (g++), and there is none")
+@pytest.mark.parametrize("target", ["cython", "standalone"])
+def test_every_target_learns_the_same_with_all_of_it(target, tmp_path, monkeypatch):
+    """Oracle: numpy; 1e-12, sums over synapses in another order."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = []
+    for one in (target, "numpy"):
+        run = online.OnlineTraining(RunConfig(**{**RUN, "biology": {**NOISY, "dale": True}, "target": one,
+                                                 "timing": {**RUN["timing"], "cells": 2}}))  # fmt: skip
+        found.append(run.step(1, run.step(0, run.begin())[0])[0])
+        run.close()
+    for name, value in found[1].items():
+        assert np.allclose(found[0][name], value, rtol=1e-12, atol=1e-12), name
 
 
 @pytest.mark.parametrize("biology", [{"heterogeneity": 0.1}, {"irregularity": 0.1}, {"delays": {"B": 0.001}}])

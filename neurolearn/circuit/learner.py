@@ -125,7 +125,7 @@ class Learner:
         return np.concatenate(said)
 
     def _count(self, segment, spikes: float) -> None:
-        now, cells = self.activity, sum(g.size * len(g.events) for g in self.circuit.plan.groups)
+        now, cells = self.activity, sum(g.size * len(g.events) for g in (*self.circuit.plan.groups, *self.circuit.plan.partners))
         seconds, total = now.seconds + segment.seconds, now.spikes + round(spikes)
         most = max(now.max_hz, segment.max_hz) if cells else 0.0
         self.activity = Activity(seconds, total, total / seconds / cells if cells else 0.0, most)

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from neurolearn import quantity, ties
-from neurolearn.circuit import cells, check_options, rate, spiking
-from neurolearn.circuit.biology import Biology
+from neurolearn.circuit import cells, check_options, homes, rate, spiking
+from neurolearn.circuit.biology import Biology, crowd
 from neurolearn.circuit.engines import engine
 from neurolearn.circuit.plan import CircuitPlan, MonitorPlan, Stream
 from neurolearn.circuit.plasticity import learning
@@ -36,8 +36,8 @@ RUNAWAY = 1e12  # no signal, potential or weight of a circuit that works is near
 @dataclass(frozen=True, eq=False)
 class Segment:
     """What a segment gave. outputs: (samples, outputs), what the output cells said in the first window after each sample
-    came (in spikes: ON minus OFF spikes, in units of signal). seconds: simulated. mean_hz, max_hz: over all cells (NaN in
-    a rate circuit); hz: {population: (mean, max)}. recordings: {monitor.variable: array}.
+    came (in spikes: ON minus OFF spikes, in units of signal; the mean over the cells of a unit). seconds: simulated. mean_hz,
+    max_hz: over all cells (NaN in a rate circuit); hz: {population: (mean, max)}. recordings: {monitor.variable: array}.
     """
 
     outputs: np.ndarray
@@ -76,7 +76,11 @@ class Online:
         built, values = spoken, self.weights
         if placement == "cells":
             built, names, values = cells.place(spoken, names, self.weights)
-        self.built, self._names = built, names
+        self._placed, self._names = built, names  # of units, whatever their cells are
+        if timing.cells > 1:
+            if kind == "rate":
+                raise InputError(f"cells is {timing.cells}: several cells per unit are of spikes; a rate circuit takes cells = 1.")
+            built, _, values = crowd.crowd(built, {}, values, timing.cells)
         sizes = {f"{name}_{k}": cell.size for k, cell in enumerate(built.cells) for name in cell.externals}
         empty = {name: np.zeros((samples, size)) for name, size in sizes.items()}
         circuit, how = (rate.RateCircuit if kind == "rate" else spiking.SpikingCircuit), {}
@@ -84,12 +88,13 @@ class Online:
             circuit, how = learning.LearningCircuit, {"ways": ways}
         self.plan: CircuitPlan = circuit(built, values, empty, timing, stream=Stream(samples, resets), **how).build()
         if biology:
-            biology.embody(self.plan, built, timing, kind)
+            built = biology.embody(self.plan, built, timing, kind)
+        self.built = built
         self._quiet_ends()
         self.output = self._listen()
         steps = round(self.ticks * self.plan.period / self.plan.dt)
         self.tracks = listen(self.plan, monitors, steps, samples)
-        self._homes = _homes(built, self.plan)
+        self._homes = homes.homes(built, self.plan, dale=bool(biology and biology.dale))
         self.engine = engine(self.plan, target, cache)
         self.state: dict[str, np.ndarray] = self.engine.start()
 
@@ -126,6 +131,7 @@ class Online:
         self._follow()
         self._finite()
         outputs = recordings.pop(f"{OUTPUTS}.{self.output[1]}")[self._reads(count)] if self.output else np.zeros((count, 0))
+        outputs = outputs.reshape(count, -1, self.built.crowd).mean(-1) if self.built.crowd > 1 else outputs
         recordings.pop(f"{OUTPUTS}.t", None)
         seconds = count * self.seconds_per_sample
         hz = self._hz(before, self.samples * self.seconds_per_sample)  # a short segment takes as long as a whole one
@@ -157,17 +163,17 @@ class Online:
             orders |= {f"{group.name}.tick": -1.0, f"{group.name}.sample": 0.0, f"{group.name}.count": float(count)}
             if "taught" in group.values:
                 orders[f"{group.name}.taught"] = float(taught)
-        table, values = self._rates(rates), ties.complete(self.built, self.weights)
-        for base, homes in self._homes.items():
-            for home in homes:
+        table, values = self._rates(rates), ties.complete(self._placed, self.weights)
+        for name, places in self._homes.items():
+            for home in places:
                 if home.rate:
-                    orders[home.rate] = table[base]
-                orders[home.key] = home.vector(values[base])
+                    orders[home.rate] = table[name]
+                orders[home.key] = home.vector(values[name])
         return {name: np.asarray(value) for name, value in orders.items()}
 
     def _rates(self, rates: Rates) -> dict[str, float]:
         """{weight: rate}: the weight's own, else its pathway's, else the one for all."""
-        plastic = {_base(self.built.weights[name]) for name in self.built.plastic_weights()}
+        plastic = {homes.base(self.built.weights[name]) for name in self.built.plastic_weights()}
         pathways = {self.program.weights[name].pathway for name in plastic}
         known = {*plastic, *pathways, *(n.rsplit("_", 1)[0] for n in plastic if self.program.weights[n].source is None), "*"}
         if isinstance(rates, Mapping) and (unknown := sorted(set(rates) - known)):
@@ -188,19 +194,15 @@ class Online:
         for name, array in self.plan.timed.items():
             values = np.zeros_like(array)
             found = np.asarray(given[self._names[name.removeprefix("stream_")]], float)
-            values[: len(found)] = found
+            values[: len(found)] = np.repeat(found, self.built.crowd, axis=1)
             timed[name] = values
         return timed
 
     def _follow(self) -> None:
         """Weights from the synapses; copies of one weight are made equal, and those that follow others do so."""
-        for base, homes in self._homes.items():
-            learners = [home for home in homes if home.rate]
-            if not learners:
-                continue
-            before = self.weights[base]
-            after = [home.matrix(self.state[home.key], before) for home in learners]
-            self.weights[base] = after[0] if len(homes) == 1 else before + sum(a - before for a in after)
+        for name, places in self._homes.items():
+            if any(home.rate for home in places):
+                self.weights[name] = homes.follow(places, self.state, self.weights[name])
         self.weights = ties.complete(self.program, self.weights)
 
     # -- what is heard ---------------------------------------------------------------------------------------------
@@ -225,7 +227,7 @@ class Online:
     def _hz(self, before: Mapping[str, np.ndarray], seconds: float) -> dict[str, np.ndarray]:
         """{train: spikes per second of each cell}, counted by the cells."""
         found = {}
-        for group in self.plan.groups:
+        for group in (*self.plan.groups, *self.plan.partners):
             for event in group.events:
                 key = f"{group.name}.spikes_{event}"
                 found[f"{group.name}.{event}"] = (self.state[key] - before.get(key, 0.0)) / seconds
@@ -260,41 +262,3 @@ def _speaking(program: Program) -> Program:
         for c in program.cells
     )
     return replace(program, cells=said)
-
-
-@dataclass(frozen=True)
-class _Home:
-    """Where a weight stands in the circuit. key: of its value in the state; rate: of its learning rate, if it learns."""
-
-    key: str
-    rate: str
-    units: np.ndarray | None
-
-    def vector(self, matrix: np.ndarray) -> np.ndarray:
-        return matrix if self.units is None else matrix[self.units[1], self.units[2]]
-
-    def matrix(self, vector: np.ndarray, shape_of: np.ndarray) -> np.ndarray:
-        if self.units is None:
-            return np.array(vector)
-        found = np.zeros_like(shape_of)
-        found[self.units[1], self.units[2]] = vector
-        return found
-
-
-def _base(weight) -> str:
-    """Name of the weight of the rule that synapses or a bias of the circuit are (a copy of)."""
-    return f"b_{weight.target}" if weight.source is None else f"{weight.pathway}_{weight.target}_{weight.source}"
-
-
-def _homes(program: Program, plan: CircuitPlan) -> dict[str, list[_Home]]:
-    homes: dict[str, list[_Home]] = {}
-    plastic = program.plastic_weights()
-    for s in plan.synapses:
-        if s.w is not None:
-            rate = f"{s.name}.learning_rate" if s.name in plastic else ""
-            homes.setdefault(_base(program.weights[s.name]), []).append(_Home(f"{s.name}.w", rate, s.units))
-    for cell, group in zip(program.cells, plan.groups, strict=True):
-        for name, weight in cell.biases.items():
-            rate = f"{group.name}.learning_rate_{name}" if weight in plastic else ""
-            homes.setdefault(_base(program.weights[weight]), []).append(_Home(f"{group.name}.{name}", rate, None))
-    return homes

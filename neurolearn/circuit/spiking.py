@@ -28,8 +28,7 @@ class SpikingCircuit(Skeleton):
             raise InputError(f"settle ({timing.settle} steps) must be a multiple of window ({timing.window}).")
         if timing.cells != program.crowd:
             raise InputError(
-                f"cells is {timing.cells}: several cells per unit are of single presentations (circuit.build) and of "
-                "tensor.spiking; a circuit that learns from a stream has one."
+                f"cells is {timing.cells}, and the program has {program.crowd} for each unit; build it with circuit.make or Online."
             )
         self.codes = codes(program, timing)
         self.two_phase = any(code.kind == "two_phase" for code in self.codes)

@@ -19,7 +19,7 @@ from neurolearn.program import Cell, Compartment, Path, Program, Weight
 def crowd(program: Program, given: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray], n: int):
     """(program, given, weights) with n cells for every unit; cell u of unit k is number k*n + u."""
     full = {name: _weight(w, n) for name, w in program.weights.items()}
-    values = {name: _spread(np.asarray(w), n) for name, w in weights.items()}
+    values = {name: spread(np.asarray(w), n) for name, w in weights.items()}
 
     def path(k: int, c: Compartment, p: Path) -> Path:
         if p.kind == "identity" and c.pathway != "apical":  # within a unit, everybody hears everybody
@@ -46,12 +46,12 @@ def units(change: np.ndarray, n: int) -> np.ndarray:
     return change.reshape(parts).mean(axis=tuple(range(1, len(parts), 2)))
 
 
-def _spread(value: np.ndarray, n: int) -> np.ndarray:
+def spread(value: np.ndarray, n: int) -> np.ndarray:
     """The same entry for every cell of a unit, or every pair of cells of two."""
     return np.kron(value, np.ones((n,) * value.ndim))
 
 
 def _weight(weight: Weight, n: int) -> Weight:
-    mask = None if weight.mask is None else _spread(weight.mask, n) > 0
+    mask = None if weight.mask is None else spread(weight.mask, n) > 0
     sign = None if weight.sign is None else np.repeat(weight.sign, n, axis=0)
     return replace(weight, shape=tuple(size * n for size in weight.shape), mask=mask, sign=sign)

@@ -21,17 +21,18 @@ from neurolearn.errors import InputError
 from neurolearn.program import Program
 
 COUNTED = re.compile(r"\bsent_(\w+)_pre\b")
+RATE = "learning_rate : 1 (shared)"  # of a stream
 KICK = re.compile(r"(\w+_post) ([+-])= (.+)")
 
 
 def split(plan: CircuitPlan, program: Program, kind: str) -> Program:
     """Give a plan its inhibitory partners; returns the program whose weights are those synapses.
 
-    Raises InputError for what has no such form: rate circuits, streams, synapses that are read backwards, or that learn other
+    Raises InputError for what has no such form: rate circuits, synapses that are read backwards, or that learn other
     than by the window product of one presynaptic signal.
     """
-    if kind != "spiking" or plan.timed:
-        raise InputError("dale is of spiking circuits that are given one presentation; build them without it.")
+    if kind != "spiking":
+        raise InputError("dale is of spikes, which excite or inhibit; a rate circuit has none. Build kind='spiking'.")
     if any(name.startswith("base_rate_") for name in plan.namespace) or any(
         "(summed)" in line for s in plan.synapses if s.w is not None for line in s.model
     ):
@@ -65,7 +66,7 @@ def _check(s: SynapsesPlan, program: Program) -> None:
         raise InputError(f"dale: {s.name} is one synapse that is read in both directions; it has no sign of its own.")
     if not s.on_pre:
         raise InputError(f"dale: {s.name} carries no spikes from {s.source}, so no cell there could have its sign.")
-    strange = [line for line in s.model if line not in ("w : 1", "change : 1")]
+    strange = [line for line in s.model if line not in ("w : 1", "change : 1", RATE)]
     if strange or not all(KICK.fullmatch(code) for code in s.on_pre.values()):
         raise InputError(f"dale: {s.name} has more than a weight and its change ({(strange or [*s.on_pre.values()])[0]}).")
     carried = {event.rsplit("_", 1)[0] for event in s.on_event.values()}
@@ -114,7 +115,8 @@ def _piece(plan: CircuitPlan, group: GroupPlan, s: SynapsesPlan, way: str, posit
         piece.delays[way] = late
     if mine:
         _count(group, signal, side)
-        piece.model.append("change : 1")
+        piece.model += ["change : 1", *(line for line in s.model if line == RATE)]
+        piece.values |= {name: value for name, value in s.values.items() if name == "learning_rate"}
         rest = [line for part in s.regular for line in part.code if not line.startswith("change +=")]
         code = [_own(line, sign if effect == "+" else -sign, event, positive) for line in mine] + rest
         after = next(n for n, line in enumerate(code) if line.startswith("w +="))

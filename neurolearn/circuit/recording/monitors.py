@@ -186,7 +186,7 @@ def listen(plan: CircuitPlan, recorders: Recorders, sample: int, samples: int) -
 
 def _events(plan: CircuitPlan, recorder: SpikeMonitor | PopulationRateMonitor, clocks: Clocks) -> Track:
     what = f"{type(recorder).__name__}({recorder.group!r}, {recorder.signal!r})"
-    sending = {group.name: group for group in plan.groups if group.events}
+    sending = {group.name: group for group in (*plan.groups, *plan.partners) if group.events}
     if not sending:
         raise InputError(f"{what}: no cell of this circuit sends spikes; record states, or build kind='spiking'.")
     if recorder.group not in sending:
@@ -212,7 +212,7 @@ def _events(plan: CircuitPlan, recorder: SpikeMonitor | PopulationRateMonitor, c
 def _states(plan: CircuitPlan, recorder: StateMonitor, clocks: Clocks, monitor: str) -> list[Track]:
     wanted = [recorder.variables] if isinstance(recorder.variables, str) else list(recorder.variables)
     what = f"StateMonitor({recorder.group!r}, {recorder.variables!r})"
-    things = {thing.name: thing for thing in (*plan.groups, *plan.synapses)}
+    things = {thing.name: thing for thing in (*plan.groups, *plan.partners, *plan.synapses)}
     if recorder.group not in things:
         raise InputError(f"{what}: there is no such group; there are {', '.join(things)}.")
     thing = things[recorder.group]
