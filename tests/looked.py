@@ -14,7 +14,6 @@ from neurolearn.stdp import pair
 from neurolearn.timing import Timing
 
 FA = RULES["feedback_alignment"]
-UNIT_ONLY = {"gait_prop_orthogonal"}
 SKIPS = Network(
     (6, 5, 4, 4, 3),
     (Connection(0, 1), Connection(1, 2), Connection(0, 2), Connection(2, 3, "identity"), Connection(3, 4), Connection(1, 4)),
@@ -27,7 +26,6 @@ def every() -> dict[str, tuple]:
         f"{name} {placement}": (rule, rule.example(), {"placement": placement})
         for name, rule in RULES.items()
         for placement in ("unit", "cells")
-        if (name, placement) not in {(n, "cells") for n in UNIT_ONLY}
     }
     deep, cells = mlp([784, 64, 32, 32, 10]), {"placement": "cells"}
     return found | {

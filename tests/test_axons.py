@@ -132,9 +132,7 @@ def broadcasts(program: Program) -> set[tuple[str, str, str]]:
     }
 
 
-WALKS = [(name, "unit") for name in RULES]
-UNIT_ONLY = {"gait_prop_orthogonal"}  # a term of its plasticity has two signals of one presynaptic unit
-WALKS += [(name, "cells") for name in RULES if name not in UNIT_ONLY]
+WALKS = [(name, placement) for placement in ("unit", "cells") for name in RULES]
 BROADCASTING = {"third_factor", "kickback"}
 
 

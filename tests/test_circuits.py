@@ -274,8 +274,11 @@ def test_a_wrong_choice_is_answered_with_the_right_ones(options, sentence):
 
 
 def test_a_term_with_two_signals_of_one_presynaptic_unit_is_refused_in_cells():
-    with pytest.raises(InputError, match="reads echo, probe of the presynaptic unit, which are sent by different cells"):
-        build(RULES["gait_prop_orthogonal"], placement="cells", network=small(RULES["gait_prop_orthogonal"]))
+    rule = Rule(name="both", pathways={"B": FA.pathways["B"]}, hidden="error = slope*B(error_above)",
+                output="error = teacher - rate",
+                plasticity={"W": "error_post*rate_pre", "B": "error_post*rate_post*error_pre*rate_pre"})
+    with pytest.raises(InputError, match="reads error, rate of the presynaptic unit, which are sent by different cells"):
+        build(rule, placement="cells")
 
 
 def test_what_is_learned_from_two_presynaptic_cells_is_learned_at_two_synapses():

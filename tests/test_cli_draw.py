@@ -42,7 +42,6 @@ def test_the_command_writes_a_drawing_and_its_table(tmp_path, monkeypatch):
     (["backprop", "--width", "wide"], "--width is 'wide'; give single, middle, double, or 40 to 1000 mm."),
     (["backprop", "--width", "nan"], "--width is 'nan'"),
     (["backprop", "--sizes", "3"], "--sizes is '3'"),
-    (["gait_prop_orthogonal"], "use placement='unit'"),
 ])
 def test_what_the_command_refuses(args, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -24,6 +24,8 @@ $W \xi$ back through the transpose and hears its own echo again, and on average
 
     $W W^\top W \xi\, \xi^\top - W \odot (1\, (W^\top W \xi \odot \xi)^\top) \to W W^\top W - W \mathrm{diag}(W^\top W)$
 
+where a cell forms the product of its noise with the echo of it, ``own_echo``, and sends that on.
+
 It constrains directions and not norms: at its minimum $W^\top W = \mathrm{diag}(d)$, and the pull on a unit is 1/d times
 what backpropagation would have. Steps are per sample. Source: Ahmad, van Gerven and Ambrogioni 2020, arXiv:2006.06438.
 """
@@ -126,15 +128,16 @@ gait_prop_orthogonal = Rule(
     constants={"gamma": 0.01, "strength": 0.01},
     phases={
         "straighten": Phase(
-            input="probe = noise\necho = T(image_above)",
+            input="probe = noise\necho = T(image_above)\nown_echo = echo*probe",
             hidden="""
                 probe = noise
                 image = W(probe_below)
                 echo = T(image_above)
+                own_echo = echo*probe
                 again = W(echo_below)
             """,
             output="image = W(probe_below)\nagain = W(echo_below)",
-            plasticity={"W": "4*strength*(w*echo_pre*probe_pre - again_post*probe_pre)"},
+            plasticity={"W": "4*strength*(w*own_echo_pre - again_post*probe_pre)"},
         )
     },
     **DIFFERENCE,

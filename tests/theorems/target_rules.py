@@ -137,14 +137,14 @@ def order(parameters, errors) -> float:
     return float(np.polyfit(np.log(parameters), np.log(errors), 1)[0])
 
 
-def simulated(program, weights, given, realisation: str) -> dict[str, np.ndarray]:
-    """Changes in a realisation, with whatever noise ``given`` holds; spikes for T = 1500 steps."""
+def simulated(program, weights, given, realisation: str, spikes: Timing = SPIKES) -> dict[str, np.ndarray]:
+    """Changes in a realisation, with whatever noise ``given`` holds; spikes for T = 1500 steps, if not told otherwise."""
     if realisation == "tensor.rate":
         return {n: c.numpy() for n, c in RateProgram(program, weights).changes(given).items()}
     if realisation == "circuit.rate":
         timing = default_timing(program, weights, given, realisation)
     else:
-        timing = fit_rates(program, weights, given, SPIKES)
+        timing = fit_rates(program, weights, given, spikes)
     if realisation == "tensor.spiking":
         return {n: c.numpy() for n, c in SpikingProgram(program, weights, timing).run(given).items()}
     from neurolearn.circuit import make
