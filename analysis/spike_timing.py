@@ -146,6 +146,7 @@ def _errors(axis, steps, errors, predicted) -> None:
              ylabel="relative error of the weight change", ylim=(min(errors[WINDOW]) / 10, 1))
     axis.set_xticks(seconds, [f"{s:g}" for s in seconds])
     axis.minorticks_off()
+    axis.plot([], [], "--", lw=1, color=figures.GREY, label="predicted bias of that trace")
     axis.legend(loc="lower left")
 
 

@@ -111,7 +111,7 @@ def draw(circuit, apical, settled, changes, rate, timing, path) -> None:
         axes[1].set_title("Apical error, three cells of layer 2")
         panels.shade(axes[1], [(timing.settle * timing.dt, apical.t_[-1])])
         for name, colour in zip(("W_1_0", "W_2_1", "W_3_2"), panels.LAYERS, strict=False):
-            label = f"W$_{name[2]}$: {nl.compare.angle(changes[name], rate[name]):.1f}°"
+            label = f"W$_{name[2]}$, {nl.compare.angle(changes[name], rate[name]):.1f}° apart"
             panels.agreement(axes[2], rate[name], changes[name], colour, label)
         axes[2].set(xlabel="weight change, settled algebra", ylabel="weight change, spiking circuit")
         axes[2].set_title("Weight changes, all synapses")

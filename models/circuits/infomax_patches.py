@@ -128,7 +128,7 @@ def draw(x, covariance, first, last, told, block: int, path) -> None:
         axes[1].plot(at, told[:, 2], color=panels.CONTROL, lw=1.4, label="random filters of that power")
         axes[1].set(xlabel="patches", ylabel="information (nats per patch)", ylim=(0, None), xlim=(0, at[-1]))
         axes[1].legend(loc="lower right")
-        axes[1].set_title("Information rises")
+        axes[1].set_title("Information nears its bound")
         mosaic(axes[2], first, "Filters, first")
         mosaic(axes[3], last, "Filters, learned")
         values, directions = np.linalg.eigh(covariance)
