@@ -58,11 +58,12 @@ def curves(axis, x, runs, colour: str, label: str | None, line: str = "-", mark:
 
 
 def raster(axis, circuit, populations: Mapping[str, tuple[str, int]], timing: Timing, cells: int = 30,
-           said: Sequence[str] = ("window",)) -> None:  # fmt: skip
+           said: Sequence[str] = ("window",), sides: tuple[str, str] = ("ON cells", "OFF cells")) -> None:  # fmt: skip
     """Spikes of the first sample: ON cells black, OFF cells coloured, on one line for each unit, from the bottom up.
 
     circuit: a Circuit that has run with ``record_spikes``. populations: {words: (signal, layer)}. timing: of the circuit;
-    its windows are grey. cells: at most so many units of each. said: what each phase is called, at its window.
+    its windows are grey. cells: at most so many units of each. said: what each phase is called, at its window. sides: what
+    the cells of either sign are called.
     """
     trains, step, bottom, places = circuit.spikes(), circuit.plan.dt, 0.0, []
     groups = {group.name: k for k, group in enumerate(circuit.plan.groups)}
@@ -81,7 +82,7 @@ def raster(axis, circuit, populations: Mapping[str, tuple[str, int]], timing: Ti
     axis.locator_params(axis="x", nbins=5)
     each, wait = (timing.settle + timing.window) * timing.dt, timing.settle * timing.dt
     shade(axis, [(n * each + wait, (n + 1) * each) for n in range(max(1, round(len(train) * step / each)))], said)
-    for place, words, colour in ((0.80, "ON cells", ON), (1.0, "OFF cells", OFF)):
+    for place, words, colour in ((0.97 - 0.0175 * len(sides[1]), sides[0], ON), (1.0, sides[1], OFF)):
         axis.text(place, 1.01, words, transform=axis.transAxes, fontsize=8, color=colour, ha="right", va="bottom")
 
 

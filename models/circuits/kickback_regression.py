@@ -72,7 +72,7 @@ def draw(taught, shown, y, said, path) -> None:
             "layer 2\nrate": ("rate", 2),
             "layer 2 slope,\nkicks layer 1": ("slope", 2),
         }
-        panels.raster(axes[0], shown, words, SPIKES, cells=30)
+        panels.raster(axes[0], shown, words, SPIKES, cells=30, sides=("ON, or excites", "OFF, or inhibits"))
         axes[0].set_title("Spikes, first sample")
         panels.learning(axes[1], taught)
         axes[1].set_title("One broadcast error, one kick back")
