@@ -93,6 +93,8 @@ def test_the_timing_of_a_run_has_all_settings_of_timing():
     ({"signed": "maybe"}, "signed is 'maybe'; give true or false."),
     ({"timing": {"dt": 0.02}}, "Timing: dt = 0.02 s is too coarse for the filter of 0.01 s; take dt at most half of it, and a tenth "
                                "where figures count."),
+    ({"timing": {"window": 0}}, "Timing: window (in steps of dt) is 0; give a whole number of at least 1."),
+    ({"timing": {"baseline": 3}}, "timing.baseline is 3; give names with their values."),
     ({"timing": {"settle": 150}}, "timing.settle is 150 and timing.window 1000; settle must be a multiple of window."),
     ({"placement": "cells", "realisation": "circuit.rate"},
      "placement is 'cells', which only circuit.spiking has, not circuit.rate; take 'unit'."),

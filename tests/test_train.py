@@ -140,7 +140,10 @@ def test_the_command_trains_shows_its_control_and_goes_on(tmp_path):
     (["feedback_alignment", "--guard", "sound=warn"], "--guard is 'sound'; choose from nan, saturation"),
     (["feedback_alignment", "--guard", "silence=maybe"], "silence is 'maybe'; choose one of raise, warn, ignore"),
     (["feedback_alignment", "--data", "mnist"], "--sizes is needed for mnist"),
+    (["feedback_alignment", "--set", 'segment="a"'], "segment is 'a'; give a whole number"),
     (["--resume", "nowhere"], "holds no run"),
+    (["--resume", "nowhere", "--rate", "0.3"], "--resume goes on with a run as it is; leave --rate out"),
+    (["--resume", "nowhere", "--samples", "4"], "leave --samples out"),
     ([], "which rule?"),
 ])  # fmt: skip
 def test_bad_words_get_a_sentence(words, sentence, tmp_path, monkeypatch):

@@ -81,15 +81,18 @@ def train(
     output, number = Output(json_to), inputs.number_of("--checkpoint-every", every, 1)
     from neurolearn.runs.config import RunConfig
 
+    given = {"realisation": realisation, "data": data, "sizes": sizes, "samples": samples, "learning_rate": rate,
+             "plastic": plastic, "placement": placement, "target": target, "seed": seed}  # fmt: skip
     if resume is not None:
+        if changed := [name for name, text in given.items() if text is not None]:
+            option = "--rate" if changed[0] == "learning_rate" else f"--{changed[0]}"
+            raise InputError(f"--resume goes on with a run as it is; leave {option} out, or start another run with --out.")
         if rule is not None or config is not None or settings or record:
             raise InputError("--resume goes on with a run as it is; leave RULE, --config, --set and --record out, or use --out.")
         if not (resume / "config.json").is_file():
             raise InputError(f"--resume is {str(resume)!r}, which holds no run (no config.json); give the --out of a run.")
         run, out = RunConfig.read(resume / "config.json"), resume
     else:
-        given = {"realisation": realisation, "data": data, "sizes": sizes, "samples": samples, "learning_rate": rate,
-                 "plastic": plastic, "placement": placement, "target": target, "seed": seed}  # fmt: skip
         run = _config(rule, given | {"record": record or None}, config, settings or [])
     folder = inputs.folder_of("--out", out)
     one_thread()
@@ -144,7 +147,8 @@ def _config(rule: str | None, given: dict[str, Any], config: Path | None, settin
             place[last] = json.loads(value)
         except ValueError:
             place[last] = value
-    found["segment"] = min(found.get("segment", 100), found["samples"])
+    if isinstance(found["samples"], int) and isinstance(segment := found.get("segment", 100), int):
+        found["segment"] = min(segment, found["samples"])
     return RunConfig(**found)
 
 

@@ -129,12 +129,12 @@ class RunConfig(Part):
         if self.record and not circuit:
             raise ValueError(f"record is {list(self.record)}, which belongs to circuits, not to {self.realisation}; leave it out.")
         self.wishes()
+        self.timing.timing()
         if spiking and self.timing.settle % self.timing.window:
             raise ValueError(
                 f"timing.settle is {self.timing.settle} and timing.window {self.timing.window}; settle must be a multiple "
                 "of window."
             )
-        self.timing.timing()
         return self
 
     @property

@@ -32,6 +32,7 @@ TYPES = {
     "dict": MAPPING,
     "tuple": "a list",
     "model": MAPPING,
+    "dataclass": MAPPING,
 }
 
 

@@ -24,9 +24,10 @@ def draw(rows: Mapping[str, Sequence[Mapping]], results: Mapping[str, Mapping], 
         for name, ones in rows.items():
             x = [r["samples"] for r in ones]
             axes[0].plot(x, [scale * r[f"train_{measure}"] for r in ones], color=colour[name], lw=0.7, alpha=0.5)
+            dot = "." if len(ones) == 1 else ""  # a line of one point is none
             seen = [r for r in ones if f"valid_{measure}" in r]
             axes[0].plot([r["samples"] for r in seen], [scale * r[f"valid_{measure}"] for r in seen], color=colour[name],
-                         lw=1.8, label=label[name])  # fmt: skip
+                         lw=1.8, marker=dot, label=label[name])  # fmt: skip
             final = results[name].get(f"test_{measure}")
             if final is not None:
                 axes[0].plot(x[-1], scale * final, "o", color=colour[name], ms=5, mec="white", clip_on=False)
@@ -38,7 +39,7 @@ def draw(rows: Mapping[str, Sequence[Mapping]], results: Mapping[str, Mapping], 
         if spiking:
             for key, text, style in (("max_hz", "most active cell", ":"), ("mean_hz", "mean of all cells", "-")):
                 axes[1].plot([r["samples"] for r in rows["run"]], [r[key] for r in rows["run"]], style,
-                             color=colour["run"], label=text)  # fmt: skip
+                             color=colour["run"], marker="." if len(rows["run"]) == 1 else "", label=text)  # fmt: skip
             axes[1].set(xlabel="samples", ylabel="spikes per second (Hz)", title="how much it fires", ylim=(0, None))
             axes[1].legend(loc="center right")
         return figures.save(figure, path)
