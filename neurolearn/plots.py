@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neurolearn import quantity
 from neurolearn.errors import InputError
 from neurolearn.figures import COLOURS, GREY
 
@@ -21,13 +22,17 @@ def raster(ax, spikes, dt: float, *, sample: int = 0, start: float = 0.0, size: 
     """Spikes of one sample as dots: a row for each unit, ON (or all, unsigned) in blue, OFF in orange. Returns ax.
 
     spikes: signed (steps, batch, units) or (steps, units), as ``Circuit.spikes()`` has for every signal, or a mapping of
-    names to such arrays, which are stacked from the bottom. dt, start: seconds per step, and of the first one. size: of the
+    names to such arrays, which are stacked from the bottom. dt, start: seconds (or times) of a step, and of the first. size: of the
     dots in points; default is what fits. Raises InputError for another shape.
     """
+    from matplotlib.ticker import MaxNLocator
+
+    dt, start = quantity.si("dt", dt, "s"), quantity.si("start", start, "s", -float("inf"))
     given = spikes if isinstance(spikes, Mapping) else {"": spikes}
     trains = {name: _steps_by_units(name, value, sample) for name, value in given.items()}
     rows = sum(train.shape[1] for train in trains.values())
-    scale, unit = _clock(start + dt * max((len(train) for train in trains.values()), default=0))
+    end = start + dt * max((len(train) for train in trains.values()), default=0)
+    scale, unit = _clock(end)
     size = size or float(np.clip(220.0 / max(rows, 1), 0.8, 5.0))
     base, ticks = 0, {}
     for name, train in trains.items():
@@ -41,9 +46,10 @@ def raster(ax, spikes, dt: float, *, sample: int = 0, start: float = 0.0, size: 
     if isinstance(spikes, Mapping):
         ax.set_yticks(list(ticks.values()), [name.replace("_", " ") for name in ticks])
         ax.tick_params(axis="y", length=0)
-    ax.set(xlabel=f"time ({unit})", ylim=(-0.7, rows - 0.3))
+    ax.set(xlabel=f"time ({unit})", xlim=(start * scale, end * scale), ylim=(-0.7, rows - 0.3))  # silence is shown too
     if not isinstance(spikes, Mapping):
         ax.set_ylabel("unit")
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     signs = {sign for train in trains.values() for sign in np.unique(np.sign(train))}
     if -1 in signs:
         ax.plot([], [], "|", ms=6, mew=1.2, color=ON, label="ON")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from brian2 import ms, second
 
 from neurolearn import plots
 from neurolearn.errors import InputError
@@ -42,6 +43,15 @@ def test_a_raster_has_a_mark_for_each_spike_of_its_sample():
     assert ax.get_xlabel() == "time (ms)" and ax.get_ylabel() == "unit"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ON", "OFF"]
     plt.close()
+
+
+def test_a_raster_shows_the_silence_too_and_counts_units_whole(ax):
+    """A train of 200 steps of 1 ms with a spike in its middle is 200 ms long; units are whole numbers."""
+    train = np.zeros((200, 3), np.int8)
+    train[100, 1] = 1
+    plots.raster(ax, train, 1 * ms, start=0.3 * second)
+    assert np.allclose(ax.get_xlim(), (300, 500)) and dots(ax)[plots.ON] == {(400.0, 1.0)}
+    assert all(tick == round(tick) for tick in ax.get_yticks())
 
 
 def test_rasters_of_several_populations_are_stacked(ax):

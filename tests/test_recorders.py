@@ -327,6 +327,7 @@ def test_neo_gets_every_spike_and_every_state(both, monkeypatch):
 
 
 def test_figures_show_what_was_recorded(both):
+    from brian2 import mV
     from matplotlib.figure import Figure
 
     *_, found, _ = both
@@ -336,6 +337,10 @@ def test_figures_show_what_was_recorded(both):
     drawn = [np.column_stack(line.get_data()) for line in axes[0].lines if len(line.get_xdata())]
     wanted = np.column_stack([t * 1e3, i])
     assert np.allclose(sorted(map(tuple, np.concatenate(drawn))), sorted(map(tuple, wanted))) and len(t) > 10
+    assert np.allclose(axes[0].get_xlim(), (60, 1e3 * found.seconds))  # silence at either end is there to be seen
+    for start in ("a", 1 * mV):
+        with pytest.raises(InputError, match=r"start is .*; give a time"):
+            found.spikes("layer1", start=start)
     found.draw(axes[1], "states/layer1/potential")
     assert np.array_equal(axes[1].lines[1].get_ydata(), found.states("layer1", "potential")[1][:, 1])
     found.draw(axes[2], "states/W_2_1/w")

@@ -1,5 +1,7 @@
 """The catalogue: one system of the literature per file. Adding a rule is one file and one line here."""
 
+from difflib import get_close_matches
+
 from neurolearn.errors import InputError
 from neurolearn.rule import Rule
 from neurolearn.rules.backprop import backprop
@@ -68,5 +70,7 @@ ALL: dict[str, Rule] = {
 def get(name: str) -> Rule:
     """The rule of that name. Raises InputError that lists the names there are."""
     if name not in ALL:
-        raise InputError(f"there is no rule {name!r}; choose one of {', '.join(ALL)}, or give path/to/file.py:name.")
+        near = get_close_matches(str(name), ALL, 1)
+        asked = f"did you mean {near[0]!r}? There are" if near else "choose one of"
+        raise InputError(f"there is no rule {name!r}; {asked} {', '.join(ALL)}, or give path/to/file.py:name.")
     return ALL[name]

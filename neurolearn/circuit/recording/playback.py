@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurolearn import quantity
 from neurolearn.circuit.recording.recorder import COLUMNS, parts, reading
 from neurolearn.errors import InputError
 
@@ -73,11 +74,13 @@ class Recording:
         about = self.about(table)
         kind, name, what = table.split("/")
         columns = self._read(kind, name, what, start, stop)
-        begin = float(np.asarray(start))
+        begin = _time("start", start)
         if kind == "spikes":
             t, i, sign = columns
             steps = np.round((t - begin) / self.dt).astype(int)
-            train = np.zeros((int(np.max(steps, initial=0)) + 1, int(about["index"].max()) + 1), np.int8)
+            last = self.seconds if stop is None else min(_time("stop", stop), self.seconds)
+            whole = max(round((last - begin) / self.dt), int(np.max(steps, initial=0)) + 1)
+            train = np.zeros((whole, int(about["index"].max()) + 1), np.int8)
             train[steps, i] = sign
             return plots.raster(ax, train, self.dt, start=begin)
         if "to" in about:
@@ -99,7 +102,7 @@ class Recording:
     def _read(self, kind: str, name: str, what: str, start: float, stop: float | None) -> tuple[np.ndarray, ...]:
         table, found = f"{kind}/{name}/{what}", []
         self._known(table)
-        begin, end = (float(np.asarray(t)) - self.dt / 2 for t in (start, np.inf if stop is None else stop))
+        begin, end = _time("start", start) - self.dt / 2, np.inf if stop is None else _time("stop", stop) - self.dt / 2
         for path, (first, last) in zip(self._parts, self._spans, strict=True):
             if found and (last < begin or first > end):
                 continue
@@ -112,6 +115,11 @@ class Recording:
     def _known(self, table: str) -> None:
         if table not in self.tables:
             raise InputError(f"{self.path.name} has no {table}; it has {', '.join(self.tables)}.")
+
+
+def _time(what: str, value) -> float:
+    """Seconds; value: seconds or a Brian2 quantity. Raises InputError for anything else."""
+    return quantity.si(what, value, "s", -np.inf)
 
 
 def trains(spikes: Sequence[np.ndarray], cells: Sequence[int]) -> dict[tuple[int, int], np.ndarray]:
