@@ -4,7 +4,7 @@
     python benchmarks/circuit_speed.py --only steps     # or targets, or growth
 
 Every time is the marginal cost of a step: two run lengths, their difference. It is taken on one pinned core, after the
-build. Growth is measured on n-n-10 networks; peak memory is the program's own, as the kernel reports it (wait4).
+build. Growth is measured on n-n-10 networks; peak memory is the program's own, as the kernel reports it (getrusage).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from neurolearn import rules, streams
 from neurolearn.changes import prepare
 from neurolearn.circuit.online import Online
 from neurolearn.network import mlp
+from neurolearn.runs import provenance
 from neurolearn.timing import Timing
 
 RULE = "feedback_alignment"
@@ -79,51 +80,73 @@ def marginal(sizes, kind: str, target: str, lengths: tuple[int, int], cache, rep
     return row | ({} if kind == "rate" else {"spikes_per_step": (s2 - s1) / (n2 - n1), "mean_hz": hz})
 
 
-def alone(made: Online, folder: Path) -> tuple[float, int]:
-    """(seconds that the compiled program says it simulated, its peak memory in bytes), run once by itself on one core."""
-    build = made.engine.folder / "build"
-    process = pinned(lambda: subprocess.Popen(["./main", "--results_dir", f"{folder}/"], cwd=build, stdout=subprocess.DEVNULL))
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"the compiled circuit ended with status {status}")
-    return float((folder / "last_run_info.txt").read_text().split()[0]), usage.ru_maxrss * 1024
+# of a small process: the memory of whoever starts a program counts as the program's own until it has begun
+PEAK = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); " \
+       "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"  # fmt: skip
+
+
+def peak(made: Online, folder: Path) -> int:
+    """Peak memory in bytes of the compiled program, run once by itself."""
+    program = [sys.executable, "-S", "-c", PEAK, "./main", "--results_dir", f"{folder}/"]
+    return 1024 * int(subprocess.run(program, cwd=made.engine.folder / "build", check=True, capture_output=True).stdout)
+
+
+def events(made: Online) -> float:
+    """Spikes that arrived at synapses in the last segment, whose counters began at 0."""
+    found = 0.0
+    for s in made.plan.synapses:
+        for event in s.on_event.values():
+            signal, side = event.rsplit("_", 1)
+            found += made.state[f"{s.source}.spikes_{signal}_{side}"][s.i].sum()
+    return found
 
 
 def growth(kind: str, cache: Path) -> list[dict]:
-    """Cost and memory against the number of synapses, in C++."""
+    """Cost and memory against the number of synapses, in C++: the time that the program itself measures."""
     rows = []
     for n in SIDES:
-        made, _ = circuit((n, n, 10), kind, 4 if n > 500 else 40, "standalone", cache)
-        folder = cache / f"results-{kind}-{n}"
+        made, given = circuit((n, n, 10), kind, 4 if n > 500 else 40, "standalone", cache)
+        folder, best = cache / f"results-{kind}-{n}", np.inf
         folder.mkdir(parents=True, exist_ok=True)
-        seconds, peak = min(alone(made, folder) for _ in range(2))
+        start = dict(made.state)
+        for _ in range(2):
+            made.load(made.weights, start)
+            pinned(lambda made=made, given=given: made.run(given, 1e-3))
+            best = min(best, float((made.engine.folder / "build" / "results" / "last_run_info.txt").read_text().split()[0]))
         synapses = sum(len(s.i) for s in made.plan.synapses)
-        rows.append({"kind": kind, "n": n, "synapses": synapses, "us_per_step": 1e6 * seconds / steps_of(made),
-                     "peak_bytes": peak})  # fmt: skip
+        rows.append({"kind": kind, "n": n, "synapses": synapses, "us_per_step": 1e6 * best / steps_of(made),
+                     "events_per_step": events(made) / steps_of(made), "peak_bytes": peak(made, folder)})  # fmt: skip
         made.close()
-        print(f"  {kind:8} {synapses:>9} synapses {rows[-1]['us_per_step']:10.1f} us a step {peak / 2**20:8.0f} MiB", flush=True)
+        print(f"  {kind:8} {synapses:>9} synapses {rows[-1]['us_per_step']:10.1f} us a step {rows[-1]['events_per_step']:10.1f} "
+              f"events a step {rows[-1]['peak_bytes'] / 2**20:8.0f} MiB", flush=True)  # fmt: skip
     return rows
 
 
 def fitted(rows: list[dict]) -> dict:
-    """t = a + b S through all sizes, weighted by 1/t; the worst relative residual; bytes per synapse between the largest."""
+    """t = a + b S through all sizes, weighted by 1/t; the worst relative residual; bytes per synapse between the largest.
+
+    b_ns_per_event: b over the events per synapse and step of the largest circuit, since in spikes only events cost.
+    """
     s, t = (np.array([r[k] for r in rows], float) for k in ("synapses", "us_per_step"))
     design = np.stack([1 / t, s / t], 1)
     (a, b), *_ = np.linalg.lstsq(design, np.ones(len(t)), rcond=None)
     last, before = rows[-1], rows[-2]
     memory = (last["peak_bytes"] - before["peak_bytes"]) / (last["synapses"] - before["synapses"])
-    return {"a_us": a, "b_ns_per_synapse": 1e3 * b, "worst_residual": float(np.abs((a + b * s) / t - 1).max()),
-            "bytes_per_synapse": memory}  # fmt: skip
+    found = {"a_us": a, "b_ns_per_synapse": 1e3 * b, "worst_residual": float(np.abs((a + b * s) / t - 1).max()),
+             "bytes_per_synapse": memory}  # fmt: skip
+    if last["events_per_step"]:
+        found["b_ns_per_event"] = 1e3 * b * last["synapses"] / last["events_per_step"]
+    return found
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--only", choices=("steps", "targets", "growth"))
-    words.add_argument("--json", type=Path, default=Path("circuit_speed.json"))
+    words.add_argument("--json", type=Path, default=Path("benchmarks/results/circuit_speed.json"))
     words.add_argument("--cache", type=Path, default=Path("circuit_speed_builds"))
     asked = words.parse_args()
     cache = asked.cache.resolve()
-    found = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version()}
+    found = {"cores": os.cpu_count(), "manifest": provenance.manifest()}
     if asked.only in (None, "steps", "targets"):
         found["steps"] = []
         for kind in ("rate", "spiking"):
@@ -146,6 +169,7 @@ def main() -> None:
             rows = growth(kind, cache)
             found["growth"][kind] = {"rows": rows, **fitted(rows)}
             print(f"  {kind}: {fitted(rows)}", flush=True)
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(found, indent=1) + "\n")
 
 

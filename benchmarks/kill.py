@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurolearn.runs import RunFolder, atomic
+from neurolearn.runs import RunFolder, atomic, provenance
 from neurolearn.runs.config import RunConfig
 
 SETTINGS = ["--sizes", "4-10-8-3", "--set", "segment=20", "--set", "timing.settle=100", "--set", "timing.window=100",
@@ -75,7 +75,7 @@ def main() -> None:
     words.add_argument("--targets", nargs="+", default=list(SAMPLES), choices=list(SAMPLES))
     words.add_argument("--kills", type=int, default=20)
     words.add_argument("--work", type=Path, default=Path("kill_runs"))
-    words.add_argument("--json", type=Path, default=Path("kill.json"))
+    words.add_argument("--json", type=Path, default=Path("benchmarks/results/kill.json"))
     asked, rng, rows = words.parse_args(), np.random.default_rng(0), {}
     for target in asked.targets:
         root = asked.work.resolve() / target
@@ -95,7 +95,8 @@ def main() -> None:
         rows[target] = {"killed": kills, "while a file was written": inside, "arrays": len(a), "state equal": bool(same),
                         "metrics equal": rows_a == rows_b, "result equal": result_a == result_b}  # fmt: skip
         print(target, rows[target], flush=True)
-    asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps({"targets": rows, "manifest": provenance.manifest()}, indent=1) + "\n")
     good = all(row[k] for row in rows.values() for k in ("state equal", "metrics equal", "result equal"))
     sys.exit(0 if good else 1)
 

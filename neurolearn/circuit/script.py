@@ -101,8 +101,8 @@ def _synapses(s: SynapsesPlan) -> list[str]:
         for key, value in (("on_pre", s.on_pre), ("on_post", s.on_post), ("on_event", s.on_event))
         if value
     )
-    if s.delays:
-        late = ", ".join(f"{name!r}: {value!r}*second" for name, value in s.delays.items())
+    if s.on_pre or s.on_post:  # one delay for a pathway; without it Brian2 keeps one for every synapse
+        late = ", ".join(f"{name!r}: {s.delays.get(name, 0.0)!r}*second" for name in (*s.on_pre, *s.on_post))
         spikes += f",\n        delay={{{late}}}"
     lines.append(f"        ''', method='euler', clock=fast, namespace=space, name={s.name!r}{spikes})")
     lines.append(f"    s.connect(i=data['{s.name}.i'], j=data['{s.name}.j'])")
