@@ -189,7 +189,7 @@ def test_every_guard_has_an_error_and_findings_are_sentences():
 
 
 def test_the_state_at_the_end_of_a_segment_is_asked_too():
-    from neurolearn.circuit.guards import seen
+    from neurolearn.circuit.guards import stream
     from neurolearn.circuit.online import Online
 
     def segment(activation: str, **settings) -> dict[tuple, Finding]:
@@ -199,7 +199,7 @@ def test_the_state_at_the_end_of_a_segment_is_asked_too():
         online.run(given, 0.0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CircuitWarning)
-            found = seen.segment(online, Guards(**dict.fromkeys(ERRORS, "warn")))
+            found = stream.segment(online, Guards(**dict.fromkeys(ERRORS, "warn")))
         return {(f.guard, f.population, f.signal): f for f in found}
 
     assert segment("tanh") == {}

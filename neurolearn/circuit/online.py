@@ -21,6 +21,8 @@ from neurolearn import quantity, ties
 from neurolearn.circuit import cells, check_options, homes, rate, spiking
 from neurolearn.circuit.biology import Biology, crowd
 from neurolearn.circuit.engines import engine
+from neurolearn.circuit.guards.findings import Guards
+from neurolearn.circuit.guards.stream import watch
 from neurolearn.circuit.plan import CircuitPlan, MonitorPlan, Stream
 from neurolearn.circuit.plasticity import learning
 from neurolearn.circuit.recording.monitors import listen
@@ -52,11 +54,12 @@ class Online:
     """A built circuit, its weights, and the state in which the last segment left it.
 
     weights: {name: (to, from)}, what has been learned so far. state: {object.variable: array}. plan: the circuit as data.
+    guards: what ``circuit.guards.stream.segment`` will be asked after a segment, so that it is watched.
     """
 
     def __init__(self, program: Program, weights, timing: Timing, kind: str = "spiking", *, placement: str = "unit",
                  samples: int = 100, resets: bool = False, target: str = "numpy", biology: Biology | None = None, cache=None,
-                 monitors=(), plasticity="window"):  # fmt: skip
+                 monitors=(), plasticity="window", guards: Guards | None = None):  # fmt: skip
         if kind not in ("rate", "spiking"):
             raise InputError(f"kind is {kind!r}; choose rate or spiking.")
         if placement not in ("unit", "cells") or (placement == "cells" and kind == "rate"):
@@ -94,6 +97,8 @@ class Online:
         self.output = self._listen()
         steps = round(self.ticks * self.plan.period / self.plan.dt)
         self.tracks = listen(self.plan, monitors, steps, samples)
+        if guards:
+            watch(self, guards)
         self._homes = homes.homes(built, self.plan, dale=bool(biology and biology.dale))
         self.engine = engine(self.plan, target, cache)
         self.state: dict[str, np.ndarray] = self.engine.start()

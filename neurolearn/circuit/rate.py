@@ -54,6 +54,7 @@ class RateCircuit(Skeleton):
         code = []
         for c in self.program.cells[k].compartments:
             inputs = " + ".join(f"S_{c.name}_{n}" for n in range(len(c.paths)))
+            code += [f"left_{c.name} *= int(tick > 0)"] if self.stream else []  # of this sample, all phases
             code.append(f"left_{c.name} += window_open*clip(abs({inputs} - {c.name}) - left_{c.name}, 0, inf)")
         if code:
             group.regular.append(Regular(code, -1))

@@ -60,7 +60,7 @@ class OnlineTraining:
     def __init__(self, config: RunConfig, rule: Rule | None = None, guards=None):
         from neurolearn import rules
         from neurolearn.circuit.guards import foreseen
-        from neurolearn.circuit.guards.seen import Guards
+        from neurolearn.circuit.guards.findings import Guards
         from neurolearn.circuit.online import Online
 
         if config.realisation not in KINDS:
@@ -77,10 +77,11 @@ class OnlineTraining:
         scaled = {n: config.weight_scale * w if n.startswith("W_") else w for n, w in weights.items()}
         self.start = ties.complete(self.program, scaled)
         timing, self.guards = config.timing.timing(config.seed), guards or Guards()
+        self._told: set = set()  # a run is warned of the same thing once
         self.guards.judge(foreseen.faults(self.program, self.start, given, timing, KINDS[config.realisation]))
         self.circuit = Online(self.program, self.start, timing, KINDS[config.realisation], placement=config.placement,
                               samples=config.segment, resets=config.resets, target=config.target,
-                              biology=biology(config), monitors=monitors(config))  # fmt: skip
+                              biology=biology(config), monitors=monitors(config), guards=self.guards)  # fmt: skip
 
     # -- a chain of segments ---------------------------------------------------------------------------------------
 
@@ -93,6 +94,8 @@ class OnlineTraining:
 
         recorder: of ``recorder``; the segment is appended to it, and nothing of an evaluation.
         """
+        from neurolearn.circuit.guards import stream
+
         self.circuit.load(*_unpack(arrays))
         span = self.config.spans()[number]
         falling = 1 - span.start / self.config.samples
@@ -100,8 +103,7 @@ class OnlineTraining:
         segment = self.circuit.run(given, self.rates(falling))
         if recorder is not None:
             recorder.append(segment)
-        if segment.hz:
-            self._guard()
+        stream.segment(self.circuit, self.guards, segment, span.start, self._told)
         after = _pack(self.circuit.weights, self.circuit.state)
         row = {"segment": number + 1, "samples": span.stop, **scored("train", segment.outputs, teachers, self.dataset)}
         row["seconds_simulated"] = segment.seconds
@@ -156,11 +158,6 @@ class OnlineTraining:
         for first in range(0, len(x), size):
             some = np.arange(first, min(first + size, len(x)))
             yield streams.given(self.program, x[some], y[some], self.config.seed, 0, indices=some)
-
-    def _guard(self) -> None:
-        from neurolearn.circuit.guards import seen
-
-        seen.segment(self.circuit, self.guards)
 
     def close(self) -> None:
         """Give the simulator back."""

@@ -66,8 +66,9 @@ class Guards:
     largest current. drift (spiking circuits): the means over the two halves of a window differ by less than ``halves`` of the
     largest in their population; spikes themselves make some of that, about one in each half.
 
-    silence and drift stop the simulation at the end (and the middle) of every window, which changes nothing in it but costs
-    about half a second a phase. Raises InputError for another policy.
+    Of a single presentation silence and drift stop the simulation at the end (and the middle) of every window, which changes
+    nothing in it but costs about half a second a phase. Of a stream nan, saturation, silence (of hidden layers, throughout),
+    unsettled and drift are asked after every segment (``circuit.guards.stream``). Raises InputError for another policy.
     """
 
     nan: str = "raise"
@@ -93,15 +94,19 @@ class Guards:
         """Whether any of these is not ignored."""
         return any(getattr(self, guard) != "ignore" for guard in guards)
 
-    def judge(self, findings: Iterable[Finding]) -> list[Finding]:
+    def judge(self, findings: Iterable[Finding], told: set | None = None) -> list[Finding]:
         """The findings that are not ignored, once they have been warned of; raises the error of the first that is to be.
 
-        The error's ``findings`` are all that raise.
+        The error's ``findings`` are all that raise. told: what was warned of before, by guard, population and signal; it is
+        not warned of again, and what is is added.
         """
         kept = [finding for finding in findings if getattr(self, finding.guard) != "ignore"]
         for finding in kept:
-            if getattr(self, finding.guard) == "warn":
+            key = (finding.guard, finding.population, finding.signal)
+            if getattr(self, finding.guard) == "warn" and (told is None or key not in told):
                 warnings.warn(str(finding), CircuitWarning, stacklevel=4)
+                if told is not None:
+                    told.add(key)
         if faults := [finding for finding in kept if getattr(self, finding.guard) == "raise"]:
             more = f"\n(and {len(faults) - SHOWN} more)" if len(faults) > SHOWN else ""
             error = ERRORS[faults[0].guard]("\n".join(map(str, faults[:SHOWN])) + more)

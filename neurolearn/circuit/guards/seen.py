@@ -18,9 +18,8 @@ from neurolearn.program import Cell, Program
 
 if TYPE_CHECKING:
     from neurolearn.circuit.built import Circuit
-    from neurolearn.circuit.online import Online
 
-__all__ = ["NUMBERS", "CircuitWarning", "Finding", "Guards", "run", "segment"]
+__all__ = ["NUMBERS", "CircuitWarning", "Finding", "Guards", "run"]
 
 Read = Callable[[GroupPlan, str], np.ndarray]
 SLACK = "lower its entry in unit_rates, or take a smaller dt"
@@ -40,28 +39,6 @@ def run(circuit: Circuit, guards: Guards, **options) -> list[Finding]:
     found += saturated(plan, read)
     if not spiking and guards.wants("unsettled"):
         found += unsettled(circuit.program, plan, read, guards.residual)
-    return guards.judge(found)
-
-
-def segment(online: Online, guards: Guards) -> list[Finding]:
-    """The findings in the state of an online circuit at the end of a segment, once they were judged.
-
-    silence is asked of the rates of hidden layers, whose cells have not fired once since the run began.
-    """
-
-    def read(group: GroupPlan, name: str) -> np.ndarray:
-        value = online.state.get(f"{group.name}.{name}", group.values.get(name, 0.0))
-        return np.broadcast_to(np.asarray(value, float), (group.size,)).reshape(1, -1)
-
-    found = [
-        Finding("nan", thing, variable, float("nan"), np.inf, f"{variable} of {thing} is not finite",
-                "learning or the circuit diverged; take a smaller learning rate or dt")
-        for thing, variable in (name.split(".") for name, value in online.state.items() if not np.isfinite(value).all())
-    ]  # fmt: skip
-    found += saturated(online.plan, read)
-    for cell, group in _hidden(online.built, online.plan):
-        if not _spikes(group, "rate", read).any():
-            found.append(_dead(group, cell))
     return guards.judge(found)
 
 
@@ -108,16 +85,20 @@ def unsettled(program: Program, plan: CircuitPlan, read: Read, limit: float) -> 
     scale = max((np.abs(read(group, name)).max() for group, name in every), default=0.0) or 1e-300
     found = []
     for group, name in every:
-        left = read(group, f"left_{name}") / scale
-        if left.max() > limit:
-            found.append(Finding(
-                "unsettled", group.name, name, float(left.max()), limit,
-                f"the current {name} of {group.name} was {left.max():.2g} of the largest current away from its input when a "
-                "phase was read",
-                "let the phases settle for longer (Timing.settle), or speed up the slow variable of the loop",
-                samples_of(left > limit),
-            ))  # fmt: skip
+        found += late(group.name, name, read(group, f"left_{name}") / scale, limit)
     return found
+
+
+def late(population: str, current: str, left: np.ndarray, limit: float, first: int = 0) -> list[Finding]:
+    """The finding that a current was ``left`` (samples, units) of the largest away from its input; sample 0 is ``first``."""
+    if not left.max(initial=0.0) > limit:
+        return []
+    return [Finding(
+        "unsettled", population, current, float(left.max()), limit,
+        f"the current {current} of {population} was {left.max():.2g} of the largest current away from its input when a phase was read",
+        "let the phases settle for longer (Timing.settle), or speed up the slow variable of the loop",
+        tuple(first + n for n in samples_of(left > limit)),
+    )]  # fmt: skip
 
 
 # -- what is wrong within the windows ----------------------------------------------------------------------------------
@@ -142,15 +123,14 @@ def _in_windows(circuit: Circuit, guards: Guards, read: Read, options: Mapping) 
         half = {}
         if guards.wants("drift"):
             to(end - step + step // 2)
-            half = {key: read(*key_of).copy() for key, key_of in _means(plan)}
+            half = {key: read(*key_of).copy() for key, key_of in window_means(plan)}
         to(end)
         for finding in _silent(circuit, guards, read, phase, before):
             found.setdefault((finding.guard, finding.population, finding.signal), finding)
         for finding in _drifting(plan, guards, read, phase, half, (step // 2) / step):
             found.setdefault((finding.guard, finding.population, finding.signal), finding)
-    for cell, group in _hidden(program, plan):
-        if not _spikes(group, "rate", read).any():
-            found.setdefault(("silence", group.name, "rate"), _dead(group, cell))
+    for finding in dead(program, plan, read):
+        found.setdefault((finding.guard, finding.population, finding.signal), finding)
     return [*found.values()]
 
 
@@ -178,30 +158,40 @@ def _silent(circuit: Circuit, guards: Guards, read: Read, phase: str, before: di
 
 def _drifting(plan: CircuitPlan, guards: Guards, read: Read, phase: str, half: Mapping, at: float) -> Iterator[Finding]:
     """Window means that differ between the two halves of the window."""
-    for key, (group, name) in _means(plan):
+    for key, (group, name) in window_means(plan):
         if key not in half:
             continue
-        whole = read(group, name)
-        first, second = half[key] / at, (whole - half[key]) / (1 - at)
-        scale = np.abs(whole).max() or 1e-300
-        moved = np.abs(second - first) / scale
-        if moved.max() > guards.halves:
-            signal = name.removeprefix("mean_")
-            yield Finding(
-                "drift", group.name, signal, float(moved.max()), guards.halves,
-                f"the mean of {signal!r} of {group.name} moved by {moved.max():.2g} of the largest from the first half of the "
-                f"window to the second, in phase {phase!r}",
-                "let the phases settle for longer (Timing.settle), or take a longer window if it is only the noise of few spikes",
-                samples_of(moved > guards.halves),
-            )  # fmt: skip
+        yield from moving(key, phase, half[key], read(group, name), at, guards.halves)
 
 
-def _dead(group: GroupPlan, cell: Cell) -> Finding:
-    return Finding(
-        "silence", group.name, "rate", 0.0, 1.0,
-        f"no cell of {group.name} ({cell.kind} layer {cell.layer}) has fired, for any sample",
-        "its units are below threshold: raise the biases, the weights or the input, or take another activation",
-    )  # fmt: skip
+def moving(key: tuple[str, str], phase: str, half: np.ndarray, whole: np.ndarray, at: float, limit: float, first: int = 0):
+    """The finding that a mean, of (population, "mean_signal"), differs between the parts of its window before and after ``at``.
+
+    half, whole: (samples, units), the mean as it was there and in the end. Sample 0 is ``first``.
+    """
+    moved = np.abs((whole - half) / (1 - at) - half / at) / (np.abs(whole).max(initial=0.0) or 1e-300)
+    signal = key[1].removeprefix("mean_")
+    if moved.max(initial=0.0) > limit:
+        yield Finding(
+            "drift", key[0], signal, float(moved.max()), limit,
+            f"the mean of {signal!r} of {key[0]} moved by {moved.max():.2g} of the largest from the first half of the "
+            f"window to the second, in phase {phase!r}",
+            "let the phases settle for longer (Timing.settle), or take a longer window if it is only the noise of few spikes",
+            tuple(first + n for n in samples_of(moved > limit)),
+        )  # fmt: skip
+
+
+def dead(program: Program, plan: CircuitPlan, read: Read) -> list[Finding]:
+    """Hidden layers of which no cell has fired so far."""
+    return [
+        Finding(
+            "silence", group.name, "rate", 0.0, 1.0,
+            f"no cell of {group.name} ({cell.kind} layer {cell.layer}) has fired, for any sample",
+            "its units are below threshold: raise the biases, the weights or the input, or take another activation",
+        )
+        for cell, group in _hidden(program, plan)
+        if not _spikes(group, "rate", read).any()
+    ]  # fmt: skip
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -237,7 +227,7 @@ def _spikes(group: GroupPlan, signal: str, read: Read) -> np.ndarray:
     return sum(read(group, f"spikes_{event}") for event in _events(group, signal))
 
 
-def _means(plan: CircuitPlan) -> Iterator[tuple[tuple[str, str], tuple[GroupPlan, str]]]:
+def window_means(plan: CircuitPlan) -> Iterator[tuple[tuple[str, str], tuple[GroupPlan, str]]]:
     """Window means of all groups: (key, how to read it)."""
     for group in plan.groups:
         for equation in group.equations:
