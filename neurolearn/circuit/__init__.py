@@ -131,7 +131,7 @@ def make(
     program = learning.spoken(program, found)
     foretold = []
     if guards and guards.wants("stability", "step", "rates"):
-        foretold = guards.judge(foreseen.faults(program, weights, given, timing, kind))
+        foretold = guards.judge(foreseen.faults(program, weights, given, timing, kind, biology and biology.delays))
     if placement == "cells":
         program, given, weights = cells.place(program, given, weights)
     if timing.cells > 1:

@@ -78,10 +78,12 @@ class OnlineTraining:
         self.start = ties.complete(self.program, scaled)
         timing, self.guards = config.timing.timing(config.seed), guards or Guards()
         self._told: set = set()  # a run is warned of the same thing once
-        self.guards.judge(foreseen.faults(self.program, self.start, given, timing, KINDS[config.realisation]))
+        body = biology(config)
+        late = body and body.delays
+        self.guards.judge(foreseen.faults(self.program, self.start, given, timing, KINDS[config.realisation], late))
         self.circuit = Online(self.program, self.start, timing, KINDS[config.realisation], placement=config.placement,
                               samples=config.segment, resets=config.resets, target=config.target,
-                              biology=biology(config), monitors=monitors(config), guards=self.guards)  # fmt: skip
+                              biology=body, monitors=monitors(config), guards=self.guards)  # fmt: skip
 
     # -- a chain of segments ---------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ def give(plan: CircuitPlan, program: Program, timing: Timing, kind: str, delays:
                 f"the delay of {name} is {delay:g} s, less than half a step of {timing.dt:g} s; leave it out, or take a "
                 "smaller dt."
             )
-    steps = {key: round(_of(delays, key) / timing.dt) for key in carried}
+    steps = {key: round(delay_of(delays, key) / timing.dt) for key in carried}
     longest = _longest(program, steps)
     if longest >= timing.settle:
         raise InputError(
@@ -46,7 +46,7 @@ def give(plan: CircuitPlan, program: Program, timing: Timing, kind: str, delays:
         synapses.delays |= {n: steps[key] * timing.dt for n, key in synapses.keys.items() if steps[key]}
 
 
-def _of(delays: Mapping[str, float], key: str) -> float:
+def delay_of(delays: Mapping[str, float], key: str) -> float:
     """The delay of a call, or else of its pathway."""
     return delays.get(key, delays.get(key.split(".")[0], 0.0))
 

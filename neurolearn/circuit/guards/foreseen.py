@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from neurolearn.circuit.biology.delays import delay_of
 from neurolearn.circuit.guards.findings import Finding, samples_of
 from neurolearn.draws import codes
 from neurolearn.program import Program
@@ -14,9 +15,11 @@ from neurolearn.timing import STEPS, Timing
 Arrays = Mapping[str, np.ndarray]
 
 
-def faults(program: Program, weights: Arrays, given: Arrays, timing: Timing, kind: str) -> list[Finding]:
-    """Everything at once; program: before it is placed. kind: "rate" or "spiking"."""
-    found = [*coarse(program, timing, kind), *unstable(program, weights, given, timing)]
+def faults(
+    program: Program, weights: Arrays, given: Arrays, timing: Timing, kind: str, delays: Mapping[str, float] | None = None
+) -> list[Finding]:
+    """Everything at once; program: before it is placed. kind: "rate" or "spiking". delays: of ``Biology``, in seconds."""
+    found = [*coarse(program, timing, kind), *unstable(program, weights, given, timing, delays)]
     return found + (too_fast(program, weights, given, timing) if kind == "spiking" else [])
 
 
@@ -46,13 +49,20 @@ def coarse(program: Program, timing: Timing, kind: str) -> list[Finding]:
     ]  # fmt: skip
 
 
-def unstable(program: Program, weights: Arrays, given: Arrays, timing: Timing) -> list[Finding]:
-    """Phases with a mode that grows, or that grows under steps of dt only; at the settled state of the first two samples."""
+def unstable(
+    program: Program, weights: Arrays, given: Arrays, timing: Timing, delays: Mapping[str, float] | None = None
+) -> list[Finding]:
+    """Phases with a mode that grows, or that grows under steps of dt or with delays only; at the settled state of the first two
+    samples.
+    """
+    from neurolearn import delayed
     from neurolearn.timescales import timescales
 
     taus = {c.key: timing.tau_of(c.key) / timing.tau for cell in program.cells for c in cell.compartments}
+    modes = timescales(program, weights, given, taus)
+    late = {key: delay_of(delays, key) / timing.tau for key in taus} if delays else {}
     found = []
-    for mode in timescales(program, weights, given, taus):
+    for mode in modes:
         if mode.abscissa >= 0:
             found.append(Finding(
                 "stability", "", mode.phase, mode.abscissa, 0.0,
@@ -66,6 +76,12 @@ def unstable(program: Program, weights: Arrays, given: Arrays, timing: Timing) -
                 f"dt = {timing.dt:g} s is too coarse for the fastest mode of phase {mode.phase!r}",
                 f"take dt below {limit:.2g} s, or a longer tau",
             ))  # fmt: skip
+    for phase, count in delayed.phases(program, modes, taus, late).items() if any(late.values()) else ():
+        found.append(Finding(
+            "stability", "", phase, count, 0.0,
+            f"the circuit is stable without delays and unstable with them, in phase {phase!r}: {count} modes grow",
+            "shorten the delays of the loop, make its slow variable slower or weaken the feedback weights",
+        ))  # fmt: skip
     return found
 
 
