@@ -49,7 +49,7 @@ def train(
         help="Settings from a .json or .yaml file, such as the config.json of an earlier run; options given here win.")] = None,
     settings: Annotated[list[str] | None, typer.Option(
         "--set", metavar="NAME=VALUE", show_default=False,
-        help="Any other setting, such as timing.tau=0.03 or segment=200; may be repeated.")] = None,
+        help="Any other setting, such as timing.tau=0.03, segment=200 or biology.delays.B=0.003; may be repeated.")] = None,
     record: Annotated[list[str] | None, typer.Option(
         "--record", metavar="WHAT", show_default=False,
         help="Write it to recording.h5: spikes:layer1, \"rate:layer1 every=0.01\", state:layer1.potential or weights:W_2_1; "
