@@ -12,7 +12,7 @@ the output learn; and what the learned Q leave unexplained of the rates below th
 left. Exits with 1 if the claim fails. The circuit needs two presentations of 300 ms per sample and forgets neither: rates of
 the first are not compared with rates of the second, so that nothing has to be kept between them but the weights.
 
-    python models/circuits/difference_target_propagation.py
+    python models/circuits/difference_target_propagation.py    # 2.8 minutes of one core
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ second half of the samples. Exits with 1 if the claim fails. The angles are of s
 these samples found. They start near 90 degrees, as the feedback is random, and end between 50 and 65: it learns without ever
 following the gradient closely.
 
-    python models/circuits/direct_feedback_alignment.py
+    python models/circuits/direct_feedback_alignment.py    # 1.8 minutes of one core
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ seconds. With the fixed B the loop stays stable because W_1 and W_2 learn togeth
 becomes unstable on the way (its abscissa passes 0 after some 150 samples) and its cells fire at the limit of one spike per
 step. Nothing that learns in the control hears them.
 
-    python models/circuits/dynamic_inversion_regression.py
+    python models/circuits/dynamic_inversion_regression.py    # 2.6 minutes of one core
 """
 
 from __future__ import annotations

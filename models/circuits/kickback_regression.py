@@ -12,7 +12,7 @@ output learn. Exits with 1 if the claim fails. What the settled algebra (tensor.
 same order is printed and drawn beside it: spikes cost something, as a rectifier lets through only the upper half of a
 current's ripple, and as 100 ms hold few spikes. Sizes, rates and times are chosen here; the paper's own tasks are larger.
 
-    python models/circuits/kickback_regression.py
+    python models/circuits/kickback_regression.py    # 2 minutes of one core
 """
 
 from __future__ import annotations
