@@ -11,7 +11,7 @@ network without skips is not given the disadvantage of spikes: it is the settled
 claim fails. Both have the same layers, learning rate and samples, and the same number of weights. The abstract of the paper speaks
 of MNIST and of parity with backprop; neither is asked here, and one learning rate is not a comparison over many.
 
-    python models/circuits/skip_connections.py    # 2.5 minutes of one core
+    python models/circuits/skip_connections.py    # 3.1 minutes of one core
 """
 
 from __future__ import annotations
