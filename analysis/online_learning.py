@@ -3,11 +3,11 @@
 Feedback alignment and its direct form learn yin-yang and digits from a stream of samples in Brian2, in spikes, inside the
 simulation. Test accuracy is that of the circuit itself: weights frozen, no teacher, the whole test split, the output with
 the most spikes; with Wilson's interval for each run and the standard error over seeds. Beside it stand the same circuit
-with only its readout plastic, a linear readout, and the same circuit with every cell put to rest between samples.
+with only its readout plastic, a linear readout, and on yin-yang, the same circuit with every cell put to rest between samples.
 No cell or current is written when the sample changes, except in that last row. Exits with 1 if a gap to readout_only is
 below five standard errors (with --tenth: if it is not positive).
 
-    python analysis/online_learning.py             # 80 minutes of one core; needs a C++ compiler; goes on where it stopped
+    python analysis/online_learning.py             # an hour and a half of one core; needs a C++ compiler; goes on where it stopped
     python analysis/online_learning.py --data yin_yang --seeds 2
     python analysis/online_learning.py --tenth     # one seed, a tenth of the samples: only the sign of the gap
 """
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def arms(data: str, asked) -> list[tuple[str, dict]]:
-    """(name, settings of its RunConfig); the first rule also with resets, and with its hidden plasticity off."""
+    """(name, settings of its RunConfig): each rule, the same with its hidden plasticity off; one of them with resets."""
     found = []
     for rule in RULES[:1] if asked.smoke or asked.tenth else RULES:
         base = dict(circuit_settings.settings(rule, "circuit.spiking", data))
@@ -79,7 +79,7 @@ def arms(data: str, asked) -> list[tuple[str, dict]]:
         if asked.smoke:
             base |= SMOKE
         found += [(rule, base), (f"{rule}, readout only", {**base, "plastic": "readout"})]
-    if not (asked.smoke or asked.tenth):
+    if data == DATA[0] and not (asked.smoke or asked.tenth):
         found.append((f"{RULES[0]}, resets", {**found[0][1], "resets": True}))
     return found
 
@@ -139,7 +139,8 @@ def gaps(rows: list[dict], asked) -> bool:
 
 
 def plain(data: str) -> dict:
-    return {k: v for k, v in circuit_settings.settings(RULES[0], "circuit.spiking", data).items() if k != "rule"}
+    """{rule: its settings} on these data."""
+    return {rule: dict(circuit_settings.settings(rule, "circuit.spiking", data)) for rule in RULES}
 
 
 def draw(rows: list[dict], curves: dict, path: Path) -> None:
