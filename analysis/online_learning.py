@@ -3,7 +3,7 @@
 Feedback alignment and its direct form learn yin-yang and digits from a stream of samples in Brian2, in spikes, inside the
 simulation. Test accuracy is that of the circuit itself: weights frozen, no teacher, the whole test split, the output with
 the most spikes; with Wilson's interval for each run and the standard error over seeds. Beside it stand the same circuit
-with only its readout plastic, a linear readout, and on yin-yang, the same circuit with every cell put to rest between samples.
+with only its readout plastic, a linear readout, and on yin-yang the same circuit with every cell at rest when a sample comes.
 No cell or current is written when the sample changes, except in that last row. Exits with 1 if a gap to readout_only is
 below five standard errors (with --tenth: if it is not positive).
 
