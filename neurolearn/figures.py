@@ -206,6 +206,7 @@ def _operating_point(axis, result: dict, colour: dict) -> None:
             ha="right",
             va="top",
             transform=axis.transAxes,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # the line at 90 degrees ends below it
         )
     axis.legend(loc="lower left", ncols=2, bbox_to_anchor=(-0.02, -0.01), columnspacing=1, handletextpad=0.2)
 
