@@ -70,8 +70,8 @@ def prepare(rule: Rule, network: Network, x, teacher, weights=None, *, seed: int
 def _elsewhere(name: str, program: Program, network: Network) -> bool:
     """Whether a weight that a rule does not have may be another rule's on the same network, as where two are compared."""
     found = re.fullmatch(r"(\w+?)_(\d+)(?:_(\d+))?", name) if isinstance(name, str) else None
-    layers = max(len(network.sizes), len(program.cells))
-    return bool(found) and all(int(layer) < layers for layer in found.groups()[1:] if layer)
+    layers = max(len(network.sizes), len(program.cells))  # and the population that another rule may add
+    return bool(found) and all(int(layer) <= layers for layer in found.groups()[1:] if layer)
 
 
 def samples(network: Network, x, teacher) -> tuple[np.ndarray, np.ndarray]:
