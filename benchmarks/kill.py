@@ -95,8 +95,8 @@ def main() -> None:
         rows[target] = {"killed": kills, "while a file was written": inside, "arrays": len(a), "state equal": bool(same),
                         "metrics equal": rows_a == rows_b, "result equal": result_a == result_b}  # fmt: skip
         print(target, rows[target], flush=True)
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps({"targets": rows, "manifest": provenance.manifest()}, indent=1) + "\n")
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(json.dumps({"targets": rows, "manifest": provenance.manifest()}, indent=1) + "\n")
     good = all(row[k] for row in rows.values() for k in ("state equal", "metrics equal", "result equal"))
     sys.exit(0 if good else 1)
 
